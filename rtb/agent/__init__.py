@@ -1,0 +1,1 @@
+"""The agent: slots, and the workloads that run in them."""

@@ -1,0 +1,110 @@
+"""The API: the only role that writes the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from twisted.application.internet import StreamServerEndpointService
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from rtb.api.applier import Applier
+from rtb.api.desk import Desk
+from rtb.api.dispatcher import Dispatcher
+from rtb.api.epochs import Epochs
+from rtb.api.herald import Herald
+from rtb.api.inbox import Inbox
+from rtb.api.opening import Opening
+from rtb.api.web.desk import READY
+from rtb.api.web.site import make_site
+from rtb.broker import BrokerClient
+from rtb.broker.post import Post
+from rtb.ledger import Books, Reads
+from rtb.model.names import new_incarnation
+from rtb.settings import Settings
+
+__all__ = ["Api"]
+
+
+class Api(MultiService):
+    """Listens to people at once, and to leaders and agents when the ledger is open.
+
+    :param client: shared by the roles of this process
+    :param random: incarnations and jitter
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, settings: Settings, client: BrokerClient, random: Random
+    ) -> None:
+        super().__init__()
+        self._client = client
+        incarnation = new_incarnation(random.randbytes)
+        post = Post(incarnation)
+        self._books = Books(reactor, settings.db, key=random.getrandbits(31), random=random.random)
+        self._reads = Reads(reactor, settings.db)
+        self._opening = Opening(reactor, settings)
+        herald = Herald(client, self._books, post)
+        self._dispatcher = Dispatcher(reactor, client, self._books, post)
+        applier = Applier(client, self._books, post, self._dispatcher, herald, self._opening.doubt)
+        self._inbox = Inbox(reactor, client, self._books, post, applier)
+        self._epochs = Epochs(reactor, client, self._books, post, settings.epoch)
+        self.tally = applier.tally
+        where = f"http://{settings.api_host}"
+        desk = Desk(self._books, self._reads, self._dispatcher, herald, where)
+        site = make_site(desk, self._readiness, settings, reactor, random)
+        self._web = StreamServerEndpointService(
+            serverFromString(reactor, settings.api_listen), site
+        )
+        self._opening.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        """Open the port: one that is taken ends the process with a clear line."""
+        self._web.privilegedStartService()
+
+    def startService(self) -> None:
+        """Answer people now, work when the ledger is open."""
+        super().startService()
+        self._web.startService()
+        self._opening.when_open().addCallback(self._opened).addErrback(self._failed)
+
+    async def _stop(self) -> None:
+        # Nothing new comes in; what is under way is committed; then the connections close.
+        await self._web.stopService()
+        for service in (self._epochs, self._inbox, self._dispatcher):
+            if service.running:
+                stopped = service.stopService()
+                if stopped is not None:
+                    await stopped
+        await super().stopService()
+        self._books.close()
+        self._reads.close()
+
+    def stopService(self) -> Deferred[None]:
+        """Finish what is under way."""
+        return Deferred.fromCoroutine(self._stop())
+
+    def _opened(self, _: None) -> None:
+        if not self.running:
+            return
+        self._inbox.startService()
+        self._dispatcher.startService()
+        self._epochs.startService()
+        self._client.on_session(self._inbox.began)
+
+    def _readiness(self) -> Mapping[str, str]:
+        publishing, consuming = self._client.status()
+        return {
+            "ledger": self._opening.problem or READY,
+            "broker": publishing.problem or consuming.problem or READY,
+            "inbox": self._inbox.problem or READY,
+        }
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("the API did not start", failure)

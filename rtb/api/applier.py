@@ -1,0 +1,196 @@
+"""Books one flush of the inbox: moves first, then what a barrier or a first report brings.
+
+Whoever calls guarantees that flushes come one after the other, in delivery order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+
+import attrs
+import msgspec
+from twisted.logger import Logger
+
+from rtb.api.dispatcher import Dispatcher
+from rtb.api.herald import Herald
+from rtb.broker import BrokerClient
+from rtb.broker.post import Post
+from rtb.ledger import BadDataError, Books, Forsaken, LedgerError, TooSlowError, Verdict
+from rtb.model.lifecycle import Kind
+from rtb.model.moves import Move, fold
+from rtb.model.wire import Barrier, Report, Status, UnitKey
+
+__all__ = ["Applier", "Tally"]
+
+Said = Report | Status | Barrier
+#: An event that the ledger refused, as JSON, and why.
+Dead = tuple[bytes, str]
+
+
+@attrs.define
+class Tally:
+    """What was applied since this API began, and what was not."""
+
+    applied: int = 0
+    #: Said of an attempt that is closed, or said before: acked, and touches nothing.
+    stale: int = 0
+    dead: int = 0
+
+
+class Applier:
+    """Turns messages into moves, and moves into books.
+
+    :param lost: told of a ledger error, in case the tables are gone
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        client: BrokerClient,
+        books: Books,
+        post: Post,
+        dispatcher: Dispatcher,
+        herald: Herald,
+        lost: Callable[[LedgerError], None],
+    ) -> None:
+        self._client = client
+        self._books = books
+        self._post = post
+        self._dispatcher = dispatcher
+        self._herald = herald
+        self._lost = lost
+        self.tally = Tally()
+
+    async def ask_for_orphans(self) -> None:
+        """Look, behind all that waits in the inbox, for what gone APIs claimed and never sent."""
+        ledger, _ = await self._books.epoch()
+        await self._client.publish_surely(self._post.barrier(Barrier(ledger=ledger, epoch=0)))
+
+    async def apply(self, messages: Sequence[Said]) -> list[Dead]:
+        """Book *messages*; return the single events that the ledger refuses for ever.
+
+        :raises LedgerError: nothing, or not all, was booked; the same again is safe
+        """
+        reports = [message for message in messages if isinstance(message, Report)]
+        current = await self._book_states(reports)
+        dead: list[Dead] = []
+        closed: dict[str, list[UnitKey]] = defaultdict(list)
+        boxes = {key: report.box for report in reports for key in report.units}
+        for ledger, group in groupby(messages, key=lambda message: message.ledger):
+            said = [
+                message
+                for message in group
+                if isinstance(message, Status)
+                or (isinstance(message, Report) and message.leader in current)
+            ]
+            moves, stale = fold(said)
+            self.tally.stale += stale
+            verdicts, bad = await self._move(ledger, moves)
+            dead += bad
+            for verdict in verdicts:
+                if not verdict.open and verdict.key in boxes:
+                    closed[boxes[verdict.key]].append(verdict.key)
+        await self._conclude(messages[-1] if messages else None)
+        for box in {report.box for report in reports}:
+            await self._herald.say(box, closed[box])
+        for status in messages:
+            if isinstance(status, Status) and status.kind == "holding":
+                await self._herald.say(status.box)
+        return dead
+
+    def flushed(self) -> None:
+        """A flush was committed: places may be free."""
+        self._dispatcher.kick()
+
+    def failed(self, problem: LedgerError) -> None:
+        """A flush was refused."""
+        self._lost(problem)
+
+    async def _book_states(self, reports: Iterable[Report]) -> set[str]:
+        """Book the newest state of every box; return the incarnations whose reports count."""
+        newest = {(report.box, report.leader): report for report in reports}
+        full = {
+            (report.box, report.leader): report
+            for report in reports
+            if report.full and report.part == report.parts
+        }
+        current = set()
+        for whose, report in newest.items():
+            if await self._book_state(report):
+                current.add(report.leader)
+                if whose in full and full[whose] is not report:
+                    await self._books.report(full[whose])
+                    await self._books.report(report)
+        return current
+
+    async def _book_state(self, report: Report) -> bool:
+        if await self._books.report(report):
+            return True
+        leader = await self._books.adopt(report)
+        if leader != report.leader:
+            self._log.info(
+                "box {box}: {leader} no longer leads", box=report.box, leader=report.leader
+            )
+            return False
+        self._log.info("box {box} is led by {leader}", box=report.box, leader=leader)
+        return await self._books.report(report)
+
+    async def _move(self, ledger: str, moves: list[Move]) -> tuple[list[Verdict], list[Dead]]:
+        """Apply *moves*; where the ledger refuses a value, halve until it stands alone."""
+        if not moves:
+            return [], []
+        try:
+            verdicts = await self._books.apply(ledger, moves)
+        except (BadDataError, TooSlowError) as problem:
+            if len(moves) == 1:
+                if isinstance(problem, TooSlowError):
+                    raise
+                self.tally.dead += 1
+                return [], [(_event(ledger, moves[0]), str(problem))]
+            half = len(moves) // 2
+            first, first_dead = await self._move(ledger, moves[:half])
+            second, second_dead = await self._move(ledger, moves[half:])
+            return first + second, first_dead + second_dead
+        return verdicts, self._judge(ledger, moves, verdicts)
+
+    def _judge(self, ledger: str, moves: list[Move], verdicts: list[Verdict]) -> list[Dead]:
+        said = {(move.unit, move.attempt): move for move in moves}
+        dead: list[Dead] = []
+        for verdict in verdicts:
+            move = said[verdict.key]
+            if not verdict.known:
+                self.tally.dead += 1
+                dead.append((_event(ledger, move), "no such unit, or no such attempt of it"))
+            elif verdict.applied is not None:
+                self.tally.applied += 1
+            elif move.kind is None or (move.kind is Kind.QUEUED and verdict.open):
+                pass  # only vouched for
+            else:
+                self.tally.stale += 1
+            if verdict.delayed:
+                self._dispatcher.retry_later()
+        return dead
+
+    async def _conclude(self, message: Said | None) -> None:
+        """Do what the last message of a flush asks for, when all before it is booked."""
+        if isinstance(message, Barrier):
+            if message.epoch:
+                await self._books.end_epoch(message.ledger, message.epoch)
+            await self._give_up(await self._books.forsaken(), Kind.RESCUED)
+        elif isinstance(message, Report) and message.first and message.part == message.parts:
+            await self._give_up(
+                await self._books.unnamed(message.box, message.leader), Kind.RESCUED
+            )
+
+    async def _give_up(self, forsaken: Sequence[Forsaken], kind: Kind) -> None:
+        for ledger, group in groupby(forsaken, key=lambda row: row[0]):
+            moves = [Move.giving_up(key, kind, why) for _, key, why in group]
+            self._log.warn("{units} units rescued: {why}", units=len(moves), why=moves[0].why)
+            await self._move(ledger, moves)
+
+
+def _event(ledger: str, move: Move) -> bytes:
+    return msgspec.json.encode({"ledger": ledger, "event": move})

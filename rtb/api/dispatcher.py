@@ -1,0 +1,123 @@
+"""Tops up the boxes: claims by fair use, commits, and only then publishes.
+
+An attempt is published once. Where it is known that nothing was delivered, it is given back at
+once; where that is not known, only silence over three epochs gives it back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from rtb.broker import BrokerClient, BrokerError, Returned
+from rtb.broker.post import Post
+from rtb.errors import RtbError
+from rtb.ledger import Books
+from rtb.model.lifecycle import Kind
+from rtb.model.moves import Move
+from rtb.model.wire import Gave, Out, Unit, parts
+from rtb.pulse import Pulse
+
+__all__ = ["Dispatcher"]
+
+#: Attempts opened in one transaction: more only makes the gate's lock long.
+_CLAIM_MOST = 2000
+#: Seconds before it looks again after the ledger failed.
+_RETRY = 0.5
+
+
+class Dispatcher(Service):
+    """Claims whenever kicked: on go, new orders, completions, reports, retries that are due.
+
+    :param reactor: its timers
+    :param client: publishes to the boxes
+    :param books: where claims are made
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, client: BrokerClient, books: Books, post: Post) -> None:
+        self._reactor = reactor
+        self._client = client
+        self._books = books
+        self._post = post
+        self._claims = Pulse(self._top_up, self._failed)
+        self._wakes = Pulse(self._wake, self._failed)
+        self._timer: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        """Look once at what an earlier life left to do."""
+        super().startService()
+        self.kick()
+        self._wakes.kick()
+
+    async def stopService(self) -> None:
+        """Claim nothing more; wait for a claim that is under way."""
+        await Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        super().stopService()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        await self._wakes.stop()
+        await self._claims.stop()
+
+    def kick(self) -> None:
+        """There may be a place to fill."""
+        if self.running:
+            self._claims.kick()
+
+    def retry_later(self) -> None:
+        """A unit was booked to be tried again later."""
+        if self.running:
+            self._wakes.kick()
+
+    async def _top_up(self) -> None:
+        if not self._client.can_publish:
+            return  # whoever kicks next will find it connected: its return is a kick
+        filled = [await self._fill(box) for box in await self._books.claimable()]
+        if any(filled):
+            self.kick()
+
+    async def _fill(self, box: str) -> bool:
+        claim = await self._books.claim(box, _CLAIM_MOST)
+        for part in parts(claim.units):
+            message = Out(ledger=claim.ledger, box=box, units=part)
+            self._client.publish(self._post.out(message)).addErrback(
+                self._unsent, claim.ledger, part
+            ).addErrback(self._failed)
+        return bool(claim.units)
+
+    def _unsent(self, failure: Failure, ledger: str, units: list[Unit]) -> Deferred[None] | None:
+        problem = failure.trap(Returned, BrokerError)
+        self._log.warn("{units} units not sent: {why}", units=len(units), why=failure.value)
+        if problem is not Returned:
+            return None  # sent or not, nobody knows: vouching decides
+        moves = [Move.giving_up(unit.key, Kind.RETURNED, Gave.UNREACHED) for unit in units]
+        return Deferred.fromCoroutine(self._give_back(ledger, moves))
+
+    async def _give_back(self, ledger: str, moves: list[Move]) -> None:
+        await self._books.apply(ledger, moves)
+
+    async def _wake(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        woken, due = await self._books.wake()
+        if woken:
+            self.kick()
+        if due is not None and self.running:
+            self._timer = self._reactor.callLater(max(due, 0.0), self._wakes.kick)
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(RtbError):
+            self._log.warn("claims wait: {why}", why=failure.getErrorMessage())
+        else:
+            self._log.failure("claiming failed", failure)
+        if self.running:
+            self._reactor.callLater(_RETRY, self.kick)
+            self._reactor.callLater(_RETRY, self.retry_later)

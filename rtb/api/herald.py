@@ -1,0 +1,58 @@
+"""Tells the boxes what the ledger knows: state, not words, so that any of it may be lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from rtb.broker import BrokerClient, BrokerError
+from rtb.broker.post import Post
+from rtb.errors import RtbError
+from rtb.ledger import Books
+from rtb.model.wire import Control, UnitKey
+
+__all__ = ["Herald"]
+
+
+class Herald:
+    """Publishes ``control.<box>``."""
+
+    _log = Logger()
+
+    def __init__(self, client: BrokerClient, books: Books, post: Post) -> None:
+        self._client = client
+        self._books = books
+        self._post = post
+
+    async def say(self, box: str, closed: Sequence[UnitKey] = ()) -> None:
+        """Say the state of *box*, and which attempts that it named are closed."""
+        state = await self._books.box_state(box)
+        if state is None:
+            return
+        message = Control(
+            ledger=state.ledger_id,
+            box=box,
+            leader=state.leader,
+            going=state.going,
+            backlog=state.backlog,
+            weights=state.weights,
+            closed=list(closed),
+            draining=state.draining,
+        )
+        self._client.publish(self._post.control(message)).addErrback(self._unsaid, box)
+
+    def say_to_all(self) -> Deferred[None]:
+        """Say every box's state: something changed that all should know. Never fails."""
+        return Deferred.fromCoroutine(self._say_to_all()).addErrback(self._unsaid, "all boxes")
+
+    async def _say_to_all(self) -> None:
+        for box in await self._books.boxes():
+            await self.say(box)
+
+    def _unsaid(self, failure: Failure, box: str) -> None:
+        # It is said again in answer to the next report.
+        failure.trap(BrokerError, RtbError)
+        self._log.debug("not said to {box}: {why}", box=box, why=failure.getErrorMessage())

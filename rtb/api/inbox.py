@@ -1,0 +1,184 @@
+"""Applies what leaders and agents say to the ledger: in delivery order, one flush at a time.
+
+A delivery is acked only after its row is committed. What cannot be used goes to the dead letters
+with its reason, alone: it costs none of its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from rtb.api.applier import Applier
+from rtb.broker import BrokerClient, BrokerError, Delivery, Session
+from rtb.broker.post import Post
+from rtb.errors import RtbError
+from rtb.ledger import Books, LedgerError
+from rtb.model.wire import (
+    Barrier,
+    NewerVersionError,
+    Report,
+    Status,
+    WireError,
+    decode,
+)
+from rtb.pulse import Pulse
+
+__all__ = ["Inbox"]
+
+_QUEUE = "inbox"
+_PREFETCH = 400
+#: Units that one flush may speak of.
+_FLUSH_UNITS = 2000
+#: Seconds before a flush that the ledger did not take is tried again.
+_RETRY = 0.2
+_RETRY_MOST = 2.0
+
+
+@attrs.frozen
+class _Letter:
+    """A delivery with what it says; ``problem`` instead where it says nothing usable."""
+
+    delivery: Delivery
+    message: Report | Status | Barrier | None
+    problem: str = ""
+
+    @property
+    def size(self) -> int:
+        return len(self.message.units) if isinstance(self.message, (Report, Status)) else 1
+
+    @property
+    def ends_flush(self) -> bool:
+        """Must all before it be applied, and nothing after it, when its turn comes?"""
+        match self.message:
+            case Barrier():
+                return True
+            case Report(first=True, part=part, parts=parts):
+                return part == parts
+            case _:
+                return False
+
+
+class Inbox(Service):
+    """The holder of the single active consumer on ``inbox``.
+
+    :param reactor: its timers
+    :param client: consumes, and buries dead letters
+    :param applier: books a flush
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, client: BrokerClient, books: Books, post: Post, applier: Applier
+    ) -> None:
+        self._reactor = reactor
+        self._client = client
+        self._books = books
+        self._post = post
+        self._applier = applier
+        self._letters: deque[_Letter] = deque()
+        self._session: Session | None = None
+        self._pulse = Pulse(self._flush, self._failed)
+        #: Why this API cannot apply what came, for readiness; empty when it can.
+        self.problem = ""
+
+    async def began(self, session: Session) -> None:
+        """Consume for as long as *session* lives."""
+        # What an earlier session left unapplied is delivered again, to whoever is active then.
+        self._letters.clear()
+        self._session = session
+        if self.problem:
+            return
+        await session.consume(
+            _QUEUE, lambda delivery: self._received(session, delivery), prefetch=_PREFETCH
+        )
+        await self._applier.ask_for_orphans()
+
+    async def stopService(self) -> None:
+        """Apply no more than the flush under way; the rest stays the broker's."""
+        super().stopService()
+        self._letters.clear()
+        await self._pulse.stop()
+
+    def _received(self, session: Session, delivery: Delivery) -> None:
+        if session is not self._session or self.problem:
+            return
+        try:
+            message = decode(delivery.routing_key, delivery.body)
+        except NewerVersionError as problem:
+            # Left unacked, with all behind it: an API that knows this version may take over.
+            self.problem = f"the inbox holds a message of {problem}: upgrade this API"
+            self._log.error("{problem}", problem=self.problem)
+            session.close("a message of a newer version")
+            return
+        except WireError as problem:
+            self._letters.append(_Letter(delivery, None, str(problem)))
+        else:
+            if isinstance(message, (Report, Status, Barrier)):
+                self._letters.append(_Letter(delivery, message))
+            else:
+                why = f"{type(message).__name__} does not belong into the inbox"
+                self._letters.append(_Letter(delivery, None, why))
+        self._pulse.kick()
+
+    def _take(self) -> list[_Letter]:
+        batch: list[_Letter] = []
+        units = 0
+        while self._letters:
+            letter = self._letters[0]
+            if batch and units + letter.size > _FLUSH_UNITS:
+                break
+            batch.append(self._letters.popleft())
+            units += letter.size
+            if letter.ends_flush:
+                break
+        return batch
+
+    async def _flush(self) -> None:
+        session = self._session
+        while session is self._session and (batch := self._take()):
+            await self._apply(batch)
+            for letter in batch:
+                if letter.problem:
+                    await self._bury(letter)
+            if session is self._session:
+                batch[-1].delivery.ack(multiple=True)
+            self._applier.flushed()
+
+    async def _apply(self, batch: list[_Letter]) -> None:
+        """Book *batch*, however long the ledger is away: the messages are still the broker's."""
+        messages = [letter.message for letter in batch if letter.message is not None]
+        delay = _RETRY
+        session = self._session
+        while session is self._session and self.running:
+            try:
+                for body, reason in await self._applier.apply(messages):
+                    await self._client.publish_surely(
+                        self._post.dead("status", body, reason, "api")
+                    )
+            except LedgerError as problem:
+                self._log.warn("the inbox waits: {why}", why=str(problem))
+                self._applier.failed(problem)
+                await deferLater(self._reactor, delay, lambda: None)
+                delay = min(delay * 2, _RETRY_MOST)
+            else:
+                return
+
+    async def _bury(self, letter: _Letter) -> None:
+        key = letter.delivery.routing_key
+        self._log.warn("a message by {key} is dead: {why}", key=key, why=letter.problem)
+        await self._client.bury(letter.delivery, letter.problem, "api")
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(RtbError, BrokerError) is None:
+            self._log.failure("applying the inbox failed", failure)
+        # Unacked, and so delivered again in the next session.
+        if self._session is not None:
+            self._session.close("the inbox could not be applied")

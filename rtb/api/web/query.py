@@ -1,0 +1,72 @@
+"""The parameters of a request, each checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from rtb.api.web.problem import Problem, not_found
+from rtb.model.lifecycle import Status
+
+__all__ = ["Query", "id_in_path"]
+
+_ID = re.compile(r"[1-9][0-9]{0,18}")
+_LARGEST = 2**63 - 1
+_LIMIT_MAX = 1000
+
+
+def id_in_path(text: str, what: str) -> int:
+    """Return the id that *text* is.
+
+    :raises Problem: 404, there can be no such thing
+    """
+    if not _ID.fullmatch(text) or int(text) > _LARGEST:
+        raise not_found(f"{what} of that id")
+    return int(text)
+
+
+class Query:
+    """What follows the ``?``; a name that is not *known*, or given twice, is refused."""
+
+    def __init__(self, args: Mapping[bytes, list[bytes]], *known: str) -> None:
+        self._values: dict[str, str] = {}
+        for name, values in args.items():
+            text = name.decode("ascii", "replace")
+            if text not in known:
+                raise _bad(text[:80], f"not known here; known: {', '.join(known) or 'none'}")
+            if len(values) != 1:
+                raise _bad(text, "given twice")
+            self._values[text] = values[0].decode("utf-8", "replace")
+
+    def limit(self, default: int) -> int:
+        """Return how many rows to show."""
+        text = self._values.get("limit")
+        if text is None:
+            return default
+        if re.fullmatch(r"[0-9]{1,4}", text) and 1 <= int(text) <= _LIMIT_MAX:
+            return int(text)
+        raise _bad("limit", f"must be a whole number from 1 to {_LIMIT_MAX}")
+
+    def cursor(self) -> int | None:
+        """Return where the page begins."""
+        text = self._values.get("cursor")
+        if text is None:
+            return None
+        if _ID.fullmatch(text) and int(text) <= _LARGEST:
+            return int(text)
+        raise _bad("cursor", "must be what the page before said")
+
+    def status(self) -> str | None:
+        """Return the status that units are to have."""
+        text = self._values.get("status")
+        if text is None:
+            return None
+        try:
+            return Status(text).value
+        except ValueError:
+            raise _bad("status", f"must be one of {', '.join(Status)}") from None
+
+
+def _bad(name: str, why: str) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, f"parameter {name!r}: {why}", parameter=name)

@@ -1,0 +1,98 @@
+"""The API's web site."""
+
+from __future__ import annotations
+
+import io
+from random import Random
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.http import datetimeToString
+from twisted.web.resource import IResource
+from twisted.web.server import Site
+
+from rtb.api.web.channel import Channel
+from rtb.api.web.desk import Desk, Readiness
+from rtb.api.web.guard import Guard
+from rtb.api.web.problem import Problem
+from rtb.api.web.request import PROBLEM, SECURITY_HEADERS, ApiRequest
+from rtb.api.web.routes import Resources, make_app
+from rtb.settings import Settings
+
+__all__ = ["ApiSite", "make_site"]
+
+log = Logger()
+
+
+class ApiSite(Site):
+    """Twisted's site, without its access log, its pages and its trust."""
+
+    protocol = Channel  # type: ignore[assignment]
+    noisy = False
+    displayTracebacks = False
+
+    def __init__(
+        self, resource: IResource, guard: Guard, reactor: IReactorTime, random: Random
+    ) -> None:
+        super().__init__(
+            resource, requestFactory=ApiRequest, reactor=reactor, parsePOSTFormSubmission=False
+        )
+        self.guard = guard
+        self._random = random
+
+    def new_request_id(self) -> str:
+        """Return an id for one request."""
+        return f"{self._random.getrandbits(64):016x}"
+
+    def getContentFile(self, length: int | None) -> io.BytesIO:
+        """Return where a body is kept: in memory, since it is limited."""
+        return io.BytesIO()
+
+    def raw_answer(self, problem: Problem) -> list[bytes]:
+        """Return *problem* as the bytes of a whole answer, after which the connection ends."""
+        request_id = self.new_request_id()
+        body = problem.body(request_id)
+        headers = [
+            (b"Date", datetimeToString()),
+            (b"Content-Type", PROBLEM.encode()),
+            (b"Content-Length", b"%d" % len(body)),
+            (b"Connection", b"close"),
+            (b"X-Request-Id", request_id.encode()),
+            *SECURITY_HEADERS,
+        ]
+        return [
+            b"HTTP/1.1 %d %s\r\n" % (problem.status, problem.status.phrase.encode()),
+            *(b"%s: %s\r\n" % header for header in headers),
+            b"\r\n",
+            body,
+        ]
+
+    def startFactory(self) -> None:
+        """Begin; without Twisted's access log, whose clock would tick every second."""
+
+    def stopFactory(self) -> None:
+        """End."""
+
+    def log(self, request: Any) -> None:
+        """Note an answered request, for those who look closely."""
+        log.debug(
+            "{method} {path!r} from {peer}: {code}, request {id}",
+            method=request.method.decode("ascii", "replace"),
+            path=request.path,
+            peer=request.getClientAddress(),
+            code=int(request.code),
+            id=request.id,
+        )
+
+
+def make_site(
+    desk: Desk,
+    readiness: Readiness,
+    settings: Settings,
+    reactor: IReactorTime,
+    random: Random,
+) -> Site:
+    """Return the site that answers for *desk*."""
+    app = make_app(Resources(reactor, desk, readiness))
+    return ApiSite(app.resource(), Guard(settings), reactor, random)

@@ -1,0 +1,58 @@
+"""A message on its way out, and one that came in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+
+from rtb.broker.topology import EXCHANGE
+
+__all__ = ["Delivery", "Outgoing"]
+
+
+@attrs.frozen
+class Outgoing:
+    """A message to publish.
+
+    :ivar message_id: names it among those under way; the same message again keeps it
+    :ivar mandatory: fail with :class:`~rtb.broker.errors.Returned` when no queue takes it
+    """
+
+    routing_key: str
+    body: bytes
+    message_id: str
+    persistent: bool
+    mandatory: bool
+    exchange: str = EXCHANGE
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+class _Acks(Protocol):
+    def ack(self, tag: int, *, multiple: bool) -> None: ...
+
+
+@attrs.frozen(eq=False)
+class Delivery:
+    """A message that came in and stays the broker's until it is acked.
+
+    There is no reject and no requeue: leave it unacked and the broker gives it to the next
+    consumer when this session ends, flagged ``redelivered``. The flag is true for every message
+    that somebody may have seen; after a crash of the broker also for some that nobody saw.
+    """
+
+    routing_key: str
+    body: bytes
+    redelivered: bool
+    message_id: str
+    headers: Mapping[str, object]
+    _consumer: _Acks
+    _tag: int
+
+    def ack(self, multiple: bool = False) -> None:
+        """Tell the broker that this message is done; with *multiple*, all before it as well.
+
+        After the end of its session this does nothing: the message comes again.
+        """
+        self._consumer.ack(self._tag, multiple=multiple)

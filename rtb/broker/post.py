@@ -1,0 +1,75 @@
+"""Makes wire messages into publishable ones: the delivery column of the protocol's table."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from rtb.broker.messages import Outgoing
+from rtb.model import wire
+
+__all__ = ["Post"]
+
+
+class Post:
+    """Addresses messages, and numbers them.
+
+    :param sender: names the process life, so that message ids are unique among all
+    """
+
+    def __init__(self, sender: str) -> None:
+        self._sender = sender
+        self._numbers = count(1)
+
+    def out(self, message: wire.Out) -> Outgoing:
+        """To the leader of a box: persistent, and returned when there is no such queue."""
+        return self._make(f"out.{message.box}", message, persistent=True, mandatory=True)
+
+    def status(self, message: wire.Status | wire.Report) -> Outgoing:
+        """To the inbox: persistent."""
+        kind = "queued" if isinstance(message, wire.Report) else message.kind
+        return self._make(f"status.{kind}", message, persistent=True, mandatory=True)
+
+    def barrier(self, message: wire.Barrier) -> Outgoing:
+        """To the inbox, behind all that was said before."""
+        return self._make("barrier", message, persistent=True, mandatory=True)
+
+    def track(self, message: wire.Track) -> Outgoing:
+        """To whoever leads the box; said again soon, so it may be lost."""
+        return self._make(f"track.{message.box}", message, persistent=False, mandatory=False)
+
+    def roll(self, message: wire.Roll) -> Outgoing:
+        """To all agents of the box; said again soon, so it may be lost."""
+        return self._make(f"roll.{message.box}", message, persistent=False, mandatory=False)
+
+    def control(self, message: wire.Control) -> Outgoing:
+        """To the leader and all agents of the box; said again soon, so it may be lost."""
+        return self._make(f"control.{message.box}", message, persistent=False, mandatory=False)
+
+    def work(self, agent: str, message: wire.Work) -> Outgoing:
+        """To one agent; returned when its queue has gone with its connection."""
+        return self._make(f"work.{agent}", message, persistent=False, mandatory=True)
+
+    def dead(self, routing_key: str, body: bytes, reason: str, who: str) -> Outgoing:
+        """To the dead letters: what came by *routing_key*, and why nobody could use it."""
+        return Outgoing(
+            routing_key="dead",
+            body=body,
+            message_id=self._next_id(),
+            persistent=True,
+            mandatory=True,
+            headers={"x-rtb-reason": reason[:1000], "x-rtb-who": who, "x-rtb-key": routing_key},
+        )
+
+    def _make(
+        self, routing_key: str, message: wire.Message, *, persistent: bool, mandatory: bool
+    ) -> Outgoing:
+        return Outgoing(
+            routing_key=routing_key,
+            body=wire.encode(message),
+            message_id=self._next_id(),
+            persistent=persistent,
+            mandatory=mandatory,
+        )
+
+    def _next_id(self) -> str:
+        return f"{self._sender}:{next(self._numbers)}"

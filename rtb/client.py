@@ -1,0 +1,209 @@
+"""The public client: what the API offers, as coroutines.
+
+Nothing is sent twice by itself. Whoever repeats a call that changed something knows why: an order
+whose answer was lost may have been placed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import msgspec
+from twisted.internet import defer
+from twisted.web.http_headers import Headers
+
+from rtb.errors import RtbError
+
+__all__ = ["ApiUnreachableError", "Client", "ClientError", "LeaderState", "Summary", "Units"]
+
+#: The API itself takes at most 2 s for what an answer waits for.
+_TIMEOUT = 10.0
+_HEADERS = Headers({"accept": ["application/json"], "content-type": ["application/json"]})
+
+
+class ClientError(RtbError):
+    """The API refused a request."""
+
+    def __init__(self, status: int, title: str, detail: str = "") -> None:
+        super().__init__(f"{title}: {detail}" if detail else title)
+        self.status = status
+        self.title = title
+        self.detail = detail
+
+
+class ApiUnreachableError(RtbError):
+    """The API does not answer. What was asked for may have happened or not."""
+
+    retryable = True
+
+
+class Units(msgspec.Struct, frozen=True):
+    """How many units there are, by status."""
+
+    waiting: int
+    sent: int
+    queued: int
+    processing: int
+    success: int
+    error: int
+    cancelled: int
+    total: int
+
+    @property
+    def settled(self) -> int:
+        """How many have come to their end."""
+        return self.success + self.error + self.cancelled
+
+
+class LeaderState(msgspec.Struct, frozen=True):
+    """What one leader said of itself."""
+
+    box: str
+    state: str
+    capacity: int
+    queued: int
+    utilization: float
+    agents: int
+    slots: int
+    busy: int
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What ``GET /`` says."""
+
+    units: Units
+    going: bool
+    leaders: list[LeaderState]
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    title: str = ""
+    detail: str = ""
+
+
+class Client:
+    """The API at *base_url*. Call :meth:`close` at the end."""
+
+    def __init__(self, base_url: str, reactor: Any) -> None:
+        # Here because these are slow to import, and not every command of rtb needs them.
+        from treq.client import HTTPClient
+        from twisted.web.client import Agent, HTTPConnectionPool
+
+        self._base = base_url.rstrip("/")
+        self._pool = HTTPConnectionPool(reactor)
+        # Left on, a GET whose connection was lost goes out again, though the API may have got it.
+        self._pool.retryAutomatically = False
+        self._http = HTTPClient(Agent(reactor, connectTimeout=_TIMEOUT, pool=self._pool))
+        self._reactor = reactor
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        await self._pool.closeCachedConnections()
+
+    async def status(self) -> Summary:
+        """Return the summary of everything."""
+        return msgspec.convert(await self._ask("GET", "/"), Summary)
+
+    async def go(self) -> None:
+        """Start the wheels."""
+        await self._ask("POST", "/go/")
+
+    async def stop(self) -> None:
+        """Stop claiming units; what is on its way finishes."""
+        await self._ask("POST", "/stop/")
+
+    async def next(self, limit: int | None = None) -> Any:
+        """Return the units that are first in line."""
+        return await self._ask("GET", "/next", {"limit": limit})
+
+    async def place(self, order: Mapping[str, Any]) -> Any:
+        """Place *order* and return what the API says of it: its id, and what to do next."""
+        return await self._ask("POST", "/orders", body=order)
+
+    async def orders(self, *, limit: int | None = None, cursor: str | int | None = None) -> Any:
+        """Return a page of the orders."""
+        return await self._ask("GET", "/orders", {"limit": limit, "cursor": cursor})
+
+    async def order(self, order: int) -> Any:
+        """Return one order with its counts."""
+        return await self._ask("GET", f"/orders/{order}")
+
+    async def units(
+        self,
+        order: int,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        cursor: str | int | None = None,
+    ) -> Any:
+        """Return a page of the units of *order*."""
+        query = {"status": status, "limit": limit, "cursor": cursor}
+        return await self._ask("GET", f"/orders/{order}/units", query)
+
+    async def unit(self, unit: int) -> Any:
+        """Return one unit with its history."""
+        return await self._ask("GET", f"/units/{unit}")
+
+    async def drain(self, agent: str) -> Any:
+        """Let the agent with the id *agent* take nothing new, finish what it runs, and end."""
+        from urllib.parse import quote
+
+        return await self._ask("POST", f"/agents/{quote(agent, safe='')}/drain")
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int | None] | None = None,
+        body: object = None,
+    ) -> Any:
+        given = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        content = None if body is None else msgspec.json.encode(body)
+        code, answer = await self._reached(self._exchange(method, path, given, content))
+        if code >= 400:
+            raise _refusal(code, answer)
+        return msgspec.json.decode(answer) if answer else None
+
+    async def _exchange(
+        self, method: str, path: str, query: dict[str, str], content: bytes | None
+    ) -> tuple[int, bytes]:
+        response = await self._http.request(
+            method,
+            self._base + path,
+            params=query,
+            headers=_HEADERS,
+            data=content,
+            reactor=self._reactor,
+        )
+        return response.code, await response.content()
+
+    async def _reached(
+        self, exchange: Coroutine[defer.Deferred[Any], Any, tuple[int, bytes]]
+    ) -> tuple[int, bytes]:
+        from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+        from twisted.web._newclient import RequestNotSent
+        from twisted.web.client import RequestTransmissionFailed, ResponseFailed
+
+        try:
+            return await defer.Deferred.fromCoroutine(exchange).addTimeout(_TIMEOUT, self._reactor)
+        except (
+            ConnectError,
+            ConnectionClosed,
+            DNSLookupError,
+            RequestNotSent,
+            RequestTransmissionFailed,
+            ResponseFailed,
+            defer.TimeoutError,
+        ) as problem:
+            why = str(problem) or type(problem).__name__
+            raise ApiUnreachableError(f"no answer from {self._base}: {why}") from problem
+
+
+def _refusal(code: int, answer: bytes) -> ClientError:
+    try:
+        problem = msgspec.json.decode(answer, type=_Problem)
+    except msgspec.DecodeError:
+        # Something between us and the API answered in its place.
+        problem = _Problem(detail=answer[:200].decode(errors="replace").strip())
+    return ClientError(code, problem.title or f"HTTP {code}", problem.detail)

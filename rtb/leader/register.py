@@ -1,0 +1,159 @@
+"""The leader's register of agents: what each one said last, and what may be given to it.
+
+Pure: messages and times in, decisions out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum, auto
+
+import attrs
+
+from rtb.model.tracker import Tracker
+from rtb.model.wire import AgentState, Presence, Track, UnitKey
+
+__all__ = ["Agent", "Register", "Standing"]
+
+#: Seconds of silence after which nobody vouches for what an agent runs ...
+SILENT = 15.0
+#: ... and after which it is forgotten.
+FORGOTTEN = 60.0
+
+
+class Standing(Enum):
+    """May an agent be given work?"""
+
+    WELCOME = auto()
+    #: A hand-out came back: its queue is gone until it says hello in a new session.
+    UNREACHED = auto()
+    #: It does not offer what the box offers.
+    REFUSED = auto()
+
+
+@attrs.define(eq=False)
+class Agent:
+    """An agent, as it was last heard."""
+
+    track: Track
+    heard_at: float
+    standing: Standing = Standing.WELCOME
+    #: The number of the last message to it.
+    number: int = 0
+
+    def silent(self, now: float) -> float:
+        """Return for how many seconds it has said nothing."""
+        return now - self.heard_at
+
+
+class Register:
+    """Keeps the agents of a box beside what the *tracker* says they have."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self._agents: dict[str, Agent] = {}
+        #: What the box offers: what its first agent offered. Others must offer it as well.
+        self.workloads: list[str] = []
+
+    def __iter__(self) -> Iterator[Agent]:
+        return iter(self._agents.values())
+
+    def get(self, agent: str) -> Agent | None:
+        """Return the agent whose incarnation is *agent*."""
+        return self._agents.get(agent)
+
+    @property
+    def slots(self) -> int:
+        """How many units can run at once."""
+        return sum(agent.track.slots for agent in self if agent.standing is not Standing.REFUSED)
+
+    def heard(self, track: Track, leader: str, ledger: str, now: float) -> list[UnitKey]:
+        """Take in an agent's state; return what was handed to it and certainly never arrived."""
+        agent = self._agents.get(track.agent)
+        if agent is not None and track.seq <= agent.track.seq:
+            return []
+        if agent is None:
+            # One that was forgotten counts on from where it heard this leader last.
+            number = track.heard if track.leader == leader else 0
+            agent = self._agents[track.agent] = Agent(track, now, number=number)
+        elif agent.standing is Standing.UNREACHED and track.session > agent.track.session:
+            agent.standing = Standing.WELCOME
+        agent.track, agent.heard_at = track, now
+        self._judge(agent)
+        missing = self._compare(track, leader) if track.ledger in ("", ledger) else []
+        if track.presence is Presence.GONE:
+            missing += [entry.key for entry in self._tracker.of_agent(track.agent)]
+            del self._agents[track.agent]
+        return missing
+
+    def free(self, now: float) -> list[tuple[Agent, int]]:
+        """Return who can take how many units now."""
+        free = []
+        for agent in self:
+            if (
+                agent.track.presence is Presence.READY
+                and agent.standing is Standing.WELCOME
+                and agent.silent(now) < SILENT
+            ):
+                # Holding, and given since the state that it last read.
+                has = len(agent.track.holding) + sum(
+                    not entry.acknowledged for entry in self._tracker.of_agent(agent.track.agent)
+                )
+                if has < agent.track.slots:
+                    free.append((agent, agent.track.slots - has))
+        return free
+
+    def prune(self, now: float) -> list[str]:
+        """Stop vouching for what silent agents run; forget, and return, those silent for long."""
+        forgotten = []
+        for name, agent in list(self._agents.items()):
+            if agent.silent(now) >= SILENT:
+                for entry in self._tracker.of_agent(name):
+                    self._tracker.remove(entry.key)
+            if agent.silent(now) >= FORGOTTEN:
+                del self._agents[name]
+                forgotten.append(agent.track.name)
+        return forgotten
+
+    def states(self, now: float) -> list[AgentState]:
+        """Return the agents as reports show them."""
+        return [
+            AgentState(
+                agent=agent.track.agent,
+                name=agent.track.name,
+                host=agent.track.host,
+                presence=agent.track.presence,
+                slots=agent.track.slots,
+                busy=len(agent.track.holding),
+                workloads=agent.track.workloads,
+                silent=round(agent.silent(now), 3),
+            )
+            for agent in self
+        ]
+
+    def _judge(self, agent: Agent) -> None:
+        offers = set(agent.track.workloads)
+        others = [
+            other for other in self if other is not agent and other.standing is not Standing.REFUSED
+        ]
+        if not others:
+            self.workloads = sorted(offers)
+        if not offers.issuperset(self.workloads):
+            agent.standing = Standing.REFUSED
+        elif agent.standing is Standing.REFUSED:
+            agent.standing = Standing.WELCOME
+
+    def _compare(self, track: Track, leader: str) -> list[UnitKey]:
+        holding = {held.key for held in track.holding}
+        heard = track.heard if track.leader == leader else 0
+        missing = []
+        for entry in self._tracker.of_agent(track.agent):
+            if entry.key in holding:
+                continue
+            if entry.acknowledged or entry.number <= heard:
+                self._tracker.remove(entry.key)  # it had it, and is done with it
+            elif entry.session < track.session:
+                missing.append(entry.key)  # went to a queue that ended with its connection
+        for held in track.holding:
+            self._tracker.adopt(held, track.agent)
+        return missing

@@ -1,0 +1,354 @@
+"""One life of a leader: from taking the lock of a box to losing the session that holds it.
+
+A leader that takes over knows nothing. It calls the roll, waits for the agents to say what they
+run, reports that, and only then takes units from the box; so no running unit is given up, and no
+unit is handed out twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, auto
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from rtb.broker import BrokerClient, BrokerError, Delivery, Returned, Session
+from rtb.broker.post import Post
+from rtb.errors import RtbError
+from rtb.leader.register import Agent, Register, Standing
+from rtb.leader.reporter import Reporter
+from rtb.model.tracker import Place, Tracker
+from rtb.model.wire import (
+    Control,
+    Ended,
+    Gave,
+    Out,
+    Roll,
+    Status,
+    StatusKind,
+    Track,
+    Unit,
+    UnitKey,
+    WireError,
+    Work,
+    decode,
+    parts,
+)
+
+__all__ = ["Reign"]
+
+#: Seconds that agents have to answer a roll call.
+ROLL_WAIT = 1.5
+#: Seconds between two signs of life.
+ROLL_EVERY = 2.0
+#: Messages of the box that may wait unacked: a full tracker leaves them there.
+_BOX_PREFETCH = 64
+
+
+class _Phase(Enum):
+    CALLING = auto()
+    LEADING = auto()
+    #: Hands out nothing any more.
+    OVER = auto()
+
+
+@attrs.define(eq=False)
+class _Letter:
+    """A message of the box, until all its units are stored and reported."""
+
+    delivery: Delivery
+    waiting: deque[Unit]
+    unreported: set[UnitKey] = attrs.field(factory=set)
+
+
+class Reign:
+    """Leads *box* as incarnation *leader* for as long as *session* lives.
+
+    :param reactor: its timers
+    :param capacity: N
+    :param epoch: seconds; everything held is reported twice in that time
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        client: BrokerClient,
+        session: Session,
+        *,
+        box: str,
+        leader: str,
+        capacity: int,
+        epoch: float,
+    ) -> None:
+        self._reactor = reactor
+        self._client = client
+        self._session = session
+        self._post = Post(leader)
+        self.box = box
+        self.leader = leader
+        self.ledger = ""
+        self.tracker = Tracker(capacity)
+        self.register = Register(self.tracker)
+        self._phase = _Phase.CALLING
+        self._letters: deque[_Letter] = deque()
+        self._ledger_known: Deferred[None] = Deferred()
+        self._reporter = Reporter(reactor, client, self._post, self, self._reported, epoch=epoch)
+        self._beat = LoopingCall(self._tick)
+        self._beat.clock = reactor
+
+    # ---- beginning and end
+
+    async def begin(self) -> None:
+        """Call the roll, meet the ledger, report what is held, and take units from the box."""
+        self._roll(call=True)
+        self._beat.start(ROLL_EVERY, now=False)
+        await self._reporter.hello()
+        await deferLater(self._reactor, ROLL_WAIT, lambda: None)
+        await self._ledger_known
+        if self._phase is _Phase.OVER:
+            return
+        await self._reporter.first()
+        self._phase = _Phase.LEADING
+        await self._session.consume(self.box, self._arrived, prefetch=_BOX_PREFETCH)
+        self._log.info(
+            "leads box {box} as {leader}: {agents} agents, {units} units held",
+            box=self.box,
+            leader=self.leader,
+            agents=len(list(self.register)),
+            units=len(list(self.tracker)),
+        )
+
+    def end(self) -> None:
+        """Hand out nothing more, from now on: somebody else may lead."""
+        self._phase = _Phase.OVER
+        self._reporter.stop()
+        if self._beat.running:
+            self._beat.stop()
+
+    async def resign(self) -> None:
+        """Say goodbye, and give back what no agent has."""
+        if self._phase is not _Phase.LEADING:
+            self.end()
+            return
+        self.end()
+        await self._reporter.goodbye()
+        unstarted = (Place.ANNOUNCED, Place.STORED)
+        mine = [entry.key for entry in self.tracker if entry.place in unstarted]
+        await self._give_back(mine, Gave.STOPPED)
+
+    # ---- what comes in
+
+    def tracked(self, delivery: Delivery) -> None:
+        """An agent said its state."""
+        if (track := self._read(delivery, Track)) is not None and self._phase is not _Phase.OVER:
+            missing = self.register.heard(track, self.leader, self.ledger, self._reactor.seconds())
+            self._lost_on_the_way(missing)
+            self._refuse_if_strange(track)
+            self._changed()
+
+    def controlled(self, delivery: Delivery) -> None:
+        """The API said the box's state."""
+        if (control := self._read(delivery, Control)) is None or self._phase is _Phase.OVER:
+            return
+        if control.ledger != self.ledger:
+            self._met(control.ledger)
+        self.tracker.weigh(control.weights)
+        for key in control.closed:
+            self._drop(key)
+        self._changed()
+
+    def _arrived(self, delivery: Delivery) -> None:
+        """Units came for the box."""
+        out = self._read(delivery, Out, ack=False)
+        if out is None:
+            return
+        if out.ledger != self.ledger:
+            self._log.warn("units of ledger {ledger} are not for this one", ledger=out.ledger)
+            delivery.ack()
+            return
+        strange = [unit for unit in out.units if unit.key not in self.tracker]
+        if delivery.redelivered:
+            # Somebody may have stored them and handed them out: not run here.
+            self._say_returned([unit.key for unit in strange], Gave.REDELIVERED)
+            strange = []
+        self._letters.append(_Letter(delivery, deque(strange)))
+        self._admit()
+
+    def _read(self, delivery: Delivery, kind: type[Any], *, ack: bool = True) -> Any:
+        """Return what *delivery* says; None, and buried, where it is not of *kind*."""
+        try:
+            message = decode(delivery.routing_key, delivery.body)
+            if not isinstance(message, kind):
+                raise WireError(f"{type(message).__name__} where {kind.__name__} belongs")
+        except RtbError as problem:
+            self._client.bury(delivery, str(problem), f"leader of {self.box}").addErrback(
+                self._unsaid
+            )
+            return None
+        if ack:
+            delivery.ack()
+        return message
+
+    # ---- units in
+
+    def _admit(self) -> None:
+        """Store what there is room for; the rest stays unacked. Nothing is ever nacked."""
+        arrived: list[UnitKey] = []
+        for letter in self._letters:
+            while letter.waiting and self.tracker.room:
+                unit = letter.waiting.popleft()
+                self.tracker.arrive(unit)
+                letter.unreported.add(unit.key)
+                arrived.append(unit.key)
+        self._ack_done()
+        if arrived:
+            self._reporter.announce(arrived)
+
+    def _reported(self, keys: list[UnitKey]) -> None:
+        """A report that names *keys* is confirmed: ack their messages, then hand them out."""
+        said = set(keys)
+        for letter in self._letters:
+            letter.unreported -= said
+        self._ack_done()
+        self.tracker.store(keys)
+        self._changed()
+
+    def _ack_done(self) -> None:
+        while self._letters and not (self._letters[0].waiting or self._letters[0].unreported):
+            self._letters.popleft().delivery.ack()
+
+    # ---- units out
+
+    def _changed(self) -> None:
+        """Places or units may have become free."""
+        if self._phase is not _Phase.LEADING:
+            return
+        self._admit()
+        self._hand_out()
+        self._reporter.changed()
+
+    def _hand_out(self) -> None:
+        free = self.register.free(self._reactor.seconds())
+        units = self.tracker.take(sum(places for _, places in free))
+        if not units:
+            return
+        shares: dict[str, list[Unit]] = {agent.track.agent: [] for agent, _ in free}
+        places = {agent.track.agent: n for agent, n in free}
+        for unit in units:  # to whoever has the most free slots
+            most = max(places, key=places.__getitem__)
+            places[most] -= 1
+            shares[most].append(unit)
+        for agent, _ in free:
+            for part in parts(shares[agent.track.agent]):
+                self._give(agent, part)
+
+    def _give(self, agent: Agent, units: list[Unit]) -> None:
+        number = self._send(agent, give=units)
+        for unit in units:
+            self.tracker.give(unit.key, agent.track.agent, number, agent.track.session)
+
+    def _send(
+        self,
+        agent: Agent,
+        *,
+        give: list[Unit] | None = None,
+        drop: list[UnitKey] | None = None,
+        goodbye: str = "",
+    ) -> int:
+        agent.number += 1
+        message = Work(
+            ledger=self.ledger,
+            box=self.box,
+            leader=self.leader,
+            number=agent.number,
+            give=give or [],
+            drop=drop or [],
+            goodbye=goodbye,
+        )
+        keys = [unit.key for unit in message.give]
+        self._client.publish(self._post.work(agent.track.agent, message)).addErrback(
+            self._unreached, agent, keys
+        )
+        return message.number
+
+    def _unreached(self, failure: Failure, agent: Agent, keys: list[UnitKey]) -> None:
+        failure.trap(BrokerError)
+        self._log.debug(
+            "not said to {agent}: {why}", agent=agent.track.name, why=failure.getErrorMessage()
+        )
+        if failure.check(Returned):
+            # This hand-out was not received; it proves nothing about the process.
+            agent.standing = Standing.UNREACHED
+            self._lost_on_the_way([key for key in keys if key in self.tracker])
+
+    def _lost_on_the_way(self, keys: list[UnitKey]) -> None:
+        for key in keys:
+            self.tracker.remove(key)
+        self._say_returned(keys, Gave.UNREACHED)
+
+    def _drop(self, key: UnitKey) -> None:
+        entry = self.tracker.remove(key)
+        agent = self.register.get(entry.agent) if entry is not None else None
+        if agent is not None:
+            self._send(agent, drop=[key])
+        for letter in self._letters:
+            letter.unreported.discard(key)
+
+    def _refuse_if_strange(self, track: Track) -> None:
+        agent = self.register.get(track.agent)
+        if agent is not None and agent.standing is Standing.REFUSED:
+            lacks = sorted(set(self.register.workloads) - set(track.workloads))
+            self._send(agent, goodbye=f"the box's agents offer {', '.join(lacks)} as well")
+
+    # ---- words
+
+    def _met(self, ledger: str) -> None:
+        """Take *ledger* for the one whose units these are; drop what another one had here."""
+        if self.ledger:
+            self._log.warn("the ledger is another one now: dropped all that was held")
+            self.tracker.clear()
+            for letter in self._letters:
+                letter.waiting.clear()
+                letter.unreported.clear()
+            self._ack_done()
+        self.ledger = ledger
+        if self._phase is _Phase.LEADING:
+            Deferred.fromCoroutine(self._reporter.first()).addErrback(self._unsaid)
+        elif not self._ledger_known.called:
+            self._ledger_known.callback(None)
+
+    def _tick(self) -> None:
+        for name in self.register.prune(self._reactor.seconds()):
+            self._log.warn("agent {name} has been silent for a minute: forgotten", name=name)
+        self._roll(call=False)
+        self._changed()
+
+    def _roll(self, *, call: bool) -> None:
+        roll = Roll(ledger=self.ledger, box=self.box, leader=self.leader, call=call)
+        self._client.publish(self._post.roll(roll)).addErrback(self._unsaid)
+
+    def _say_returned(self, keys: list[UnitKey], cause: Gave) -> None:
+        if keys:
+            Deferred.fromCoroutine(self._give_back(keys, cause)).addErrback(self._unsaid)
+
+    async def _give_back(self, keys: list[UnitKey], cause: Gave) -> None:
+        for part in parts([Ended(*key, why=cause) for key in keys]):
+            status = Status(
+                ledger=self.ledger,
+                box=self.box,
+                source=self.leader,
+                kind=StatusKind.RETURNED,
+                units=part,
+            )
+            await self._client.publish_surely(self._post.status(status))
+
+    def _unsaid(self, failure: Failure) -> None:
+        failure.trap(BrokerError)
+        self._log.debug("not said: {why}", why=failure.getErrorMessage())

@@ -1,0 +1,290 @@
+"""What changes the ledger: placing, claiming, applying what was said, epochs.
+
+Lanes keep these apart, so that a long flush does not delay a claim, nor either of them a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import msgspec
+
+from rtb.ledger.lane import Lane
+from rtb.ledger.queries import QUERIES
+from rtb.model.lifecycle import Kind
+from rtb.model.moves import Move
+from rtb.model.retry import BACKOFF, MAX_LOSSES, jitter
+from rtb.model.wire import AgentState, Report, Unit, UnitKey
+
+if TYPE_CHECKING:
+    from rtb.model.orders import NewOrder
+    from rtb.settings import Database
+
+__all__ = ["Books", "BoxState", "Claim", "Forsaken", "Verdict"]
+
+#: Advisory lock class of the APIs' incarnations.
+_API_LOCK = 0x52544202
+#: Seconds that a flush or a claim may take, and that what a person waits for may take.
+_BULK_LIMIT = 30.0
+_PERSON_LIMIT = 2.0
+
+
+@attrs.frozen
+class Verdict:
+    """What became of a move."""
+
+    key: UnitKey
+    #: As booked: a failure too many is an ``error``; None: nothing was applied.
+    applied: Kind | None
+    #: There is such a unit, and the attempt was given out once; or it is of another ledger.
+    known: bool
+    #: The attempt was open before this flush.
+    open: bool
+    #: It will be tried again, after a delay.
+    delayed: bool
+
+
+@attrs.frozen
+class Claim:
+    """Attempts opened for a box, in fair order, and the ledger that they are of."""
+
+    ledger: str
+    units: list[Unit]
+
+
+#: An attempt to give up, with its ledger and the reason.
+Forsaken = tuple[str, UnitKey, str]
+
+
+@attrs.frozen
+class BoxState:
+    """What a box's leader and agents need to know."""
+
+    ledger_id: str
+    leader: str
+    going: bool
+    backlog: dict[str, int]
+    weights: dict[str, float]
+    draining: list[str]
+
+
+class Books:
+    """The ledger, for the one who writes it.
+
+    :param key: this API's incarnation as the 31-bit key of an advisory lock, which the ``lock``
+        lane holds as long as it is connected
+    :param random: fractions for jitter
+    """
+
+    def __init__(
+        self, reactor: Any, database: Database, *, key: int, random: Callable[[], float]
+    ) -> None:
+        self._random = random
+        self._key = key
+        hold = (QUERIES["lock_api"], {"lock_class": _API_LOCK, "key": key})
+        self._claims = Lane(reactor, database, limit=_BULK_LIMIT, once_open=hold)
+        self._flushes = Lane(reactor, database, limit=_BULK_LIMIT)
+        self._person = Lane(reactor, database, limit=_PERSON_LIMIT)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for lane in (self._claims, self._flushes, self._person):
+            lane.close()
+
+    # ---- people
+
+    async def place(self, order: NewOrder) -> tuple[int, bool]:
+        """Book *order* with all its units; return its id and whether claims are going on."""
+        rows = await self._person.run(
+            QUERIES["place"],
+            {
+                "account": order.account,
+                "name": order.name or "",
+                "workload": order.workload,
+                "priority": order.priority,
+                "names": [unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)],
+                "payloads": [_payload(unit.payload) for unit in order.units],
+            },
+            limit=_BULK_LIMIT,
+        )
+        ((order_id, going),) = rows
+        return order_id, going
+
+    async def set_going(self, going: bool) -> None:
+        """Let claims begin, or end."""
+        await self._person.run(QUERIES["set_going"], {"going": going})
+
+    async def drain_agent(self, agent: str) -> str | None:
+        """Mark *agent* (an incarnation) to be drained; return its box, None for no such agent."""
+        rows = await self._person.run(QUERIES["drain_agent"], {"agent": agent})
+        return rows[0][0] if rows else None
+
+    async def forget_box(self, box: str) -> bool:
+        """Forget *box*, unless it has units in flight or was never there."""
+        return bool(await self._person.run(QUERIES["forget_box"], {"box": box}))
+
+    # ---- claims
+
+    async def claim(self, box: str, most: int) -> Claim:
+        """Open at most *most* attempts for *box*, by fair use and within its N."""
+        rows = await self._claims.run(
+            QUERIES["claim"], {"box": box, "most": most, "api": self._key}
+        )
+        return Claim(rows[0][-1] if rows else "", [_unit(*row[:-1]) for row in rows])
+
+    async def claimable(self) -> list[str]:
+        """Return the boxes that have room and something to claim, emptiest first."""
+        return [row[0] for row in await self._claims.run(QUERIES["claimable"])]
+
+    async def wake(self) -> tuple[int, float | None]:
+        """Make due retries ready; return how many, and in how many seconds the next is due."""
+        ((woken,),) = await self._claims.run(QUERIES["wake"])
+        ((due,),) = await self._claims.run(QUERIES["next_wake"])
+        return woken, due
+
+    # ---- the applier
+
+    async def apply(self, ledger: str, moves: Sequence[Move]) -> list[Verdict]:
+        """Book *moves*, said of *ledger*, in one transaction; return what became of each.
+
+        What is said of another ledger than this is found unknown, and changes nothing.
+
+        :raises BadDataError: one of them is bad, none was applied
+        """
+        if not moves:
+            return []
+        told = [(move, line) for move in moves for line in move.told]
+        rows = await self._flushes.run(
+            QUERIES["apply"],
+            {
+                "ledger": ledger,
+                "unit": [move.unit for move in moves],
+                "attempt": [move.attempt for move in moves],
+                "kind": [move.kind for move in moves],
+                "vouches": [move.vouches for move in moves],
+                "holder": [move.holder for move in moves],
+                "result": [move.result for move in moves],
+                "why": [move.why for move in moves],
+                "jitter": [jitter(self._random()) for _ in moves],
+                "max_losses": MAX_LOSSES,
+                "backoff": list(BACKOFF),
+                "backoffs": len(BACKOFF),
+                "told_unit": [move.unit for move, _ in told],
+                "told_attempt": [move.attempt for move, _ in told],
+                "told_kind": [line.kind for _, line in told],
+                "told_who": [line.who for _, line in told],
+                "told_ran": [line.ran for _, line in told],
+                "told_output": [line.output for _, line in told],
+            },
+        )
+        return [
+            Verdict((unit, attempt), Kind(kind) if kind else None, known, is_open, delayed)
+            for unit, attempt, kind, known, is_open, delayed in rows
+        ]
+
+    async def adopt(self, report: Report) -> str:
+        """Take the incarnation of *report* for its box's leader, if it was never seen.
+
+        Return the current one, which differs for a superseded leader.
+        """
+        ((leader,),) = await self._flushes.run(
+            QUERIES["adopt"],
+            {"box": report.box, "leader": report.leader, "capacity": report.capacity},
+        )
+        return str(leader)
+
+    async def report(self, report: Report) -> bool:
+        """Book the state that *report* shows of a box and its agents.
+
+        Return False, and book nothing, if it is not from the box's current leader.
+        """
+        rows = await self._flushes.run(
+            QUERIES["report"],
+            {
+                "box": report.box,
+                "leader": report.leader,
+                "capacity": report.capacity,
+                "queued": report.queued,
+                "utilization": report.utilization,
+                "slots": report.slots,
+                "busy": report.busy,
+                "workloads": report.workloads,
+                "gone": report.gone,
+            },
+        )
+        if not rows:
+            return False
+        if report.full and report.part == report.parts:
+            await self._enroll(report.box, report.leader, report.agents)
+        return True
+
+    async def _enroll(self, box: str, leader: str, agents: Sequence[AgentState]) -> None:
+        await self._flushes.run(
+            QUERIES["enroll"],
+            {
+                "box": box,
+                "leader": leader,
+                "agent": [agent.agent for agent in agents],
+                "name": [agent.name for agent in agents],
+                "host": [agent.host for agent in agents],
+                "presence": [agent.presence for agent in agents],
+                "slots": [agent.slots for agent in agents],
+                "busy": [agent.busy for agent in agents],
+                "silent": [agent.silent for agent in agents],
+                "workloads": [" ".join(agent.workloads) for agent in agents],
+            },
+        )
+
+    async def unnamed(self, box: str, leader: str) -> list[Forsaken]:
+        """Return what earlier leaders of *box* had queued and *leader* did not name, and why."""
+        rows = await self._flushes.run(QUERIES["unnamed"], {"box": box, "leader": leader})
+        return [(ledger, (unit, attempt), why) for ledger, unit, attempt, why in rows]
+
+    async def boxes(self) -> list[str]:
+        """Return the names of all boxes."""
+        return [row[0] for row in await self._flushes.run(QUERIES["box_names"])]
+
+    async def box_state(self, box: str) -> BoxState | None:
+        """Return what *box* needs to know; None if it was forgotten."""
+        rows = await self._flushes.run(QUERIES["control"], {"box": box})
+        return BoxState(*rows[0]) if rows else None
+
+    # ---- epochs
+
+    async def epoch(self) -> tuple[str, int]:
+        """Return the ledger's id and its current epoch."""
+        ((ledger, epoch),) = await self._claims.run(QUERIES["epoch"])
+        return ledger, epoch
+
+    async def end_epoch(self, ledger: str, epoch: int) -> None:
+        """End *epoch* of *ledger*, if it is the current one."""
+        await self._flushes.run(QUERIES["end_epoch"], {"ledger": ledger, "epoch": epoch})
+
+    async def forsaken(self) -> list[Forsaken]:
+        """Return attempts that nobody vouches for any more, and why each is given up."""
+        rows = await self._flushes.run(
+            QUERIES["forsaken"], {"lock_class": _API_LOCK, "own": self._key}
+        )
+        return [(ledger, (unit, attempt), why) for ledger, unit, attempt, why in rows]
+
+
+def _payload(raw: bytes) -> str | None:
+    return None if raw == b"null" else raw.decode()
+
+
+def _unit(
+    unit: int,
+    attempt: int,
+    account: str,
+    weight: float,
+    priority: int,
+    workload: str,
+    limit: float | None,
+    order: int,
+    name: str,
+    payload: str | None,
+) -> Unit:
+    raw = msgspec.Raw(payload.encode() if payload is not None else b"null")
+    return Unit(unit, attempt, account, weight, priority, workload, limit, order, name, raw)

@@ -1,0 +1,29 @@
+"""What can go wrong with the ledger, by whose fault it is and whether to try again."""
+
+from __future__ import annotations
+
+from rtb.errors import RtbError
+
+__all__ = ["BadDataError", "LedgerError", "LedgerUnavailableError", "SchemaError", "TooSlowError"]
+
+
+class LedgerError(RtbError):
+    """PostgreSQL refused a statement: a defect of rtb, or a permission that is missing."""
+
+
+class LedgerUnavailableError(LedgerError):
+    """PostgreSQL is away, or ended the connection: whether the statement took effect is unknown."""
+
+    retryable = True
+
+
+class TooSlowError(LedgerUnavailableError):
+    """PostgreSQL did not answer in time; the connection was closed."""
+
+
+class BadDataError(LedgerError):
+    """PostgreSQL refused a value (SQLSTATE class 22 or 23): trying it again cannot help."""
+
+
+class SchemaError(LedgerError):
+    """The tables are not those that this version of rtb knows: run `rtb migrate`."""

@@ -1,0 +1,209 @@
+"""One connection to PostgreSQL that runs one statement after the other and heals itself.
+
+txpostgres neither reconnects nor bounds a statement, and cancelling one of its Deferreds blocks
+the whole reactor when the server is frozen (libpq's PQcancel does blocking input and output). So
+a lane races each statement with a timer of its own and closes the connection of one that lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.error import DNSLookupError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from txpostgres import txpostgres
+
+from rtb.ledger.address import dsn
+from rtb.ledger.errors import (
+    BadDataError,
+    LedgerError,
+    LedgerUnavailableError,
+    SchemaError,
+    TooSlowError,
+)
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from rtb.settings import Database
+
+__all__ = ["Lane"]
+
+Rows = list[tuple[Any, ...]]
+
+#: Seconds that connecting may take.
+_CONNECT_LIMIT = 5.0
+#: SQLSTATE classes of values that will never do.
+_BAD_DATA = ("22", "23")
+_UNDEFINED = ("42P01", "42703", "42883", "42704")
+
+
+class _Connection(txpostgres.Connection):
+    """A connection that takes its end while idle quietly: its lane looks before it is used."""
+
+    def continuePolling(self, swallowErrors: bool = False) -> None:
+        super().continuePolling(swallowErrors=True)
+
+
+class Lane:
+    """A connection that is opened when needed, and thrown away when it fails.
+
+    :param reactor: its timers and its name look-ups
+    :param database: whom to connect to
+    :param limit: seconds that a statement may take, unless it is given its own limit
+    :param once_open: a statement and its parameters to run on every new connection
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        database: Database,
+        *,
+        limit: float,
+        once_open: tuple[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._database = database
+        self._limit = limit
+        self._once_open = once_open
+        self._lock = DeferredLock()
+        self._connection: _Connection | None = None
+
+    async def run(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        limit: float | None = None,
+    ) -> Rows:
+        """Return the rows of *sql*, which runs when those before it are done.
+
+        :param limit: seconds; longer, and the connection is closed
+        :raises LedgerUnavailableError: it may or may not have taken effect
+        :raises TooSlowError: likewise, for want of an answer in time
+        :raises BadDataError: a value was refused; nothing took effect
+        :raises LedgerError: the statement was refused; nothing took effect
+        """
+        await self._lock.acquire()
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = await self._open()
+            return await self._statement(self._connection, sql, parameters, limit or self._limit)
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Close the connection; a statement that is under way fails."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _shut(connection)
+
+    async def _open(self) -> _Connection:
+        host = self._database.host
+        address = None
+        if not host.startswith("/") and ":" not in host:
+            try:
+                address = await self._reactor.resolve(host, (1, 2))
+            except (DNSLookupError, OSError) as problem:
+                raise LedgerUnavailableError(
+                    f"{host} unknown: set RTB_DB_HOST, for example localhost:5432"
+                ) from problem
+        connection = _Connection(reactor=self._reactor)
+        milliseconds = int(self._limit * 1000)
+        options = (
+            f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
+            "-c idle_in_transaction_session_timeout=10000 -c timezone=UTC -c jit=off"
+        )
+        try:
+            opening = connection.connect(dsn(self._database, address=address, options=options))
+            await _race(self._reactor, opening, _CONNECT_LIMIT, lambda: _shut(connection))
+            if self._once_open is not None:
+                await self._statement(connection, *self._once_open, self._limit)
+        except (psycopg2.Error, TooSlowError) as problem:
+            words = " ".join(str(problem).split())
+            raise LedgerUnavailableError(
+                f"PostgreSQL at {host}:{self._database.port}: {words} (RTB_DB_HOST or "
+                "RTB_DATABASE_URL says where it is)"
+            ) from problem
+        return connection
+
+    async def _statement(
+        self,
+        connection: _Connection,
+        sql: str,
+        parameters: Mapping[str, object] | None,
+        limit: float,
+    ) -> Rows:
+        try:
+            cursor = await _race(
+                self._reactor,
+                connection.cursor().execute(sql, parameters or None),
+                limit,
+                lambda: _shut(connection),
+            )
+            rows: Rows = cursor.fetchall() if cursor.description is not None else []
+            cursor.close()
+        except TooSlowError:
+            self._forget(connection)
+            raise
+        except (ValueError, UnicodeError) as problem:  # NUL or a lone surrogate in a text
+            raise BadDataError(str(problem)) from problem
+        except psycopg2.Error as problem:
+            raise self._judge(connection, problem) from problem
+        return rows
+
+    def _judge(self, connection: _Connection, problem: psycopg2.Error) -> LedgerError:
+        state = problem.pgcode or ""
+        words = " ".join(str(problem).split())
+        if state == "57014":  # statement_timeout: the connection is fine
+            return TooSlowError(words)
+        if state.startswith(_BAD_DATA):
+            return BadDataError(words)
+        if state in _UNDEFINED:
+            return SchemaError(f"{words}: run `rtb migrate`")
+        if state.startswith(("40", "55P03")):  # deadlock, lock time-out: nothing took effect
+            return LedgerUnavailableError(words)
+        self._forget(connection)
+        if not state or state.startswith(("08", "53", "57", "58")):
+            return LedgerUnavailableError(words or "PostgreSQL closed the connection")
+        return LedgerError(words)
+
+    def _forget(self, connection: _Connection) -> None:
+        if self._connection is connection:
+            self._connection = None
+        _shut(connection)
+
+
+def _shut(connection: _Connection) -> None:
+    try:
+        connection.close()
+    except (psycopg2.Error, AttributeError):  # AttributeError: it never came to a socket
+        Lane._log.debug("the connection was closed already")
+
+
+def _race(reactor: IReactorTime, work: Deferred[Any], limit: float, lost: Any) -> Deferred[Any]:
+    """Return what *work* comes to, or fail with TooSlowError after *limit* seconds.
+
+    *work* itself is never cancelled: see the top of this module.
+    """
+    outcome: Deferred[Any] = Deferred()
+
+    def too_slow() -> None:
+        outcome.errback(Failure(TooSlowError(f"no answer within {limit:g} s")))
+        lost()
+
+    timer = reactor.callLater(limit, too_slow)
+
+    def ended(result: Any) -> None:
+        if timer.active():
+            timer.cancel()
+            outcome.callback(result)
+
+    work.addBoth(ended)
+    return outcome

@@ -1,0 +1,89 @@
+-- name: adopt
+-- A leader's incarnation that was never seen becomes the box's current one.
+WITH box AS (
+    INSERT INTO boxes AS b (name, leader, capacity, seen)
+    SELECT %(box)s, %(leader)s, %(capacity)s, epoch FROM epochs
+    ON CONFLICT (name) DO UPDATE SET
+        leader = CASE WHEN EXISTS (SELECT FROM incarnations WHERE incarnation = EXCLUDED.leader)
+                      THEN b.leader ELSE EXCLUDED.leader END
+    RETURNING id, leader
+), known AS (
+    INSERT INTO incarnations (incarnation, box_id)
+    SELECT %(leader)s, id FROM box
+    ON CONFLICT DO NOTHING
+)
+SELECT leader FROM box;
+
+-- name: report
+UPDATE boxes b
+   SET capacity = %(capacity)s, queued = %(queued)s, utilization = %(utilization)s,
+       slots = %(slots)s, busy = %(busy)s, workloads = %(workloads)s::text[],
+       seen = CASE WHEN %(gone)s THEN 0 ELSE e.epoch END, reported_at = now()
+  FROM epochs e
+ WHERE b.name = %(box)s AND b.leader = %(leader)s
+RETURNING b.id;
+
+-- name: enroll
+-- The agents of a box, as its leader's report shows them; who is not in it has gone.
+WITH box AS (
+    SELECT id FROM boxes WHERE name = %(box)s AND leader = %(leader)s
+), shown AS (
+    SELECT * FROM unnest(
+        %(agent)s::text[], %(name)s::text[], %(host)s::text[], %(presence)s::text[],
+        %(slots)s::integer[], %(busy)s::integer[], %(silent)s::float8[], %(workloads)s::text[])
+        AS a (agent, name, host, presence, slots, busy, silent, workloads)
+), gone AS (
+    DELETE FROM agents USING box
+     WHERE box_id = box.id AND incarnation <> ALL (%(agent)s::text[])
+)
+INSERT INTO agents AS a
+    (incarnation, box_id, name, host, presence, slots, busy, workloads, seen_at)
+SELECT agent, box.id, name, host, presence, slots, busy, string_to_array(workloads, ' '),
+       now() - make_interval(secs => silent)
+  FROM shown, box
+ON CONFLICT (incarnation) DO UPDATE SET
+    box_id = EXCLUDED.box_id, presence = EXCLUDED.presence, slots = EXCLUDED.slots,
+    busy = EXCLUDED.busy, workloads = EXCLUDED.workloads, seen_at = EXCLUDED.seen_at;
+
+-- name: control
+-- What a box's leader and agents need to know.
+SELECT g.ledger_id, b.leader, g.going,
+       (SELECT coalesce(json_object_agg(workload, ready), '{}')
+          FROM (SELECT workload, sum(ready) AS ready FROM shares
+                 WHERE ready > 0 GROUP BY workload) w),
+       (SELECT coalesce(json_object_agg(a.name, a.weight), '{}')
+          FROM (SELECT DISTINCT o.account_id
+                  FROM flights f
+                  JOIN units u ON u.id = f.unit_id
+                  JOIN orders o ON o.id = u.order_id
+                 WHERE f.box_id = b.id) held
+          JOIN accounts a ON a.id = held.account_id),
+       ARRAY(SELECT incarnation FROM agents WHERE box_id = b.id AND draining)
+  FROM boxes b CROSS JOIN gate g
+ WHERE b.name = %(box)s;
+
+-- name: box_names
+SELECT name FROM boxes ORDER BY name;
+
+-- name: claimable
+-- The boxes that have room now, while there is anything to claim.
+SELECT b.name
+  FROM boxes b
+  CROSS JOIN gate g
+  CROSS JOIN epochs e
+  LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
+ WHERE g.going AND b.seen >= e.epoch - 2
+   AND b.capacity > coalesce(c.sent + c.queued, 0)
+   AND EXISTS (SELECT FROM shares s WHERE s.workload = ANY (b.workloads) AND s.ready > 0)
+ ORDER BY b.capacity - coalesce(c.sent + c.queued, 0) DESC;
+
+-- name: forget_box
+WITH box AS (
+    SELECT b.id FROM boxes b
+     WHERE b.name = %(box)s AND NOT EXISTS (SELECT FROM flights f WHERE f.box_id = b.id)
+)
+DELETE FROM boxes USING box WHERE boxes.id = box.id RETURNING boxes.name;
+
+-- name: drain_agent
+UPDATE agents a SET draining = true FROM boxes b
+ WHERE a.incarnation = %(agent)s AND b.id = a.box_id RETURNING b.name;

@@ -1,0 +1,222 @@
+"""What people look at, as JSON-ready dictionaries. Nothing here changes the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import msgspec
+
+from rtb.ledger.lane import Lane, Rows
+from rtb.ledger.queries import QUERIES
+
+if TYPE_CHECKING:
+    from rtb.settings import Database
+
+__all__ = ["Page", "Reads"]
+
+_STATUSES = ("waiting", "sent", "queued", "processing", "success", "error", "cancelled")
+_SETTLED = ("success", "error", "cancelled")
+_LIMIT = 2.0
+#: Rows per round trip of a stream.
+_STREAM_ROWS = 1000
+_LARGEST = 2**63 - 1
+
+
+@attrs.frozen
+class Page:
+    """Some rows, and where the next ones begin; None where these are the last."""
+
+    items: list[dict[str, Any]]
+    cursor: int | None
+
+
+class Reads:
+    """The ledger, for those who look: on connections of their own, each with a limit of 2 s."""
+
+    def __init__(self, reactor: Any, database: Database) -> None:
+        self._glance = Lane(reactor, database, limit=_LIMIT)
+        self._pages = Lane(reactor, database, limit=_LIMIT)
+        self._streams = Lane(reactor, database, limit=_LIMIT)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for lane in (self._glance, self._pages, self._streams):
+            lane.close()
+
+    async def summary(self) -> dict[str, Any]:
+        """Return what ``GET /`` says."""
+        ((going, *counts),) = await self._glance.run(QUERIES["summary"])
+        leaders = await self._glance.run(QUERIES["leaders"])
+        return {
+            "units": _counts(counts),
+            "going": going,
+            "leaders": [_leader(row) for row in leaders],
+        }
+
+    async def next_units(self, limit: int) -> list[dict[str, Any]]:
+        """Return the *limit* units that are first in line."""
+        names = ("id", "name", "order", "account", "workload", "attempts")
+        rows = await self._glance.run(QUERIES["next"], {"limit": limit})
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    async def orders(self, limit: int, cursor: int | None) -> Page:
+        """Return orders, newest first."""
+        before = cursor if cursor is not None else _LARGEST
+        rows = await self._pages.run(QUERIES["order_page"], {"before": before, "limit": limit})
+        return _page([_order(row) for row in rows], limit)
+
+    async def order(self, order: int) -> dict[str, Any] | None:
+        """Return one order with its counts."""
+        rows = await self._pages.run(QUERIES["order"], {"order": order})
+        return _order(rows[0]) if rows else None
+
+    async def units(
+        self, order: int, status: str | None, limit: int, cursor: int | None
+    ) -> Page | None:
+        """Return units of *order*, oldest first; None if there is no such order."""
+        rows = await self._unit_rows(self._pages, order, status, limit, cursor or 0)
+        if not rows and not await self._exists(order):
+            return None
+        return _page([_unit(row) for row in rows], limit)
+
+    async def all_units(
+        self, order: int, status: str | None
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Yield all units of *order*, some at a time, oldest first."""
+        after = 0
+        while rows := await self._unit_rows(self._streams, order, status, _STREAM_ROWS, after):
+            yield [_unit(row) for row in rows]
+            after = rows[-1][0]
+
+    async def unit(self, unit: int) -> dict[str, Any] | None:
+        """Return one unit with its history."""
+        rows = await self._pages.run(QUERIES["unit"], {"unit": unit})
+        if not rows:
+            return None
+        *row, payload, box, holder = rows[0]
+        history = await self._pages.run(QUERIES["history"], {"unit": unit})
+        return {
+            **_unit(row),
+            "payload": _json(payload),
+            "box": box,
+            "holder": holder,
+            "history": [_event(event) for event in history],
+        }
+
+    async def _unit_rows(
+        self, lane: Lane, order: int, status: str | None, limit: int, after: int
+    ) -> Rows:
+        return await lane.run(
+            QUERIES["unit_page"],
+            {"order": order, "status": status, "limit": limit, "after": after},
+        )
+
+    async def _exists(self, order: int) -> bool:
+        return bool(await self._pages.run(QUERIES["order_exists"], {"order": order}))
+
+
+def _page(items: list[dict[str, Any]], limit: int) -> Page:
+    return Page(items, items[-1]["id"] if len(items) == limit else None)
+
+
+def _counts(counts: list[int]) -> dict[str, int]:
+    return {**dict(zip(_STATUSES, counts, strict=True)), "total": sum(counts)}
+
+
+def _leader(row: tuple[Any, ...]) -> dict[str, Any]:
+    names = (
+        "box",
+        "incarnation",
+        "state",
+        "capacity",
+        "queued",
+        "sent",
+        "utilization",
+        "slots",
+        "busy",
+        "workloads",
+        "agents",
+        "reported_at",
+    )
+    leader = dict(zip(names, row, strict=True))
+    leader["state"] = "active" if leader["state"] else "away"
+    leader["utilization"] = round(leader["utilization"], 4)
+    leader["reported_at"] = _time(leader["reported_at"])
+    return leader
+
+
+def _order(row: tuple[Any, ...]) -> dict[str, Any]:
+    order, account, name, workload, priority, created_at, finished_at, *counts = row
+    units = _counts(counts)
+    return {
+        "id": order,
+        "account": account,
+        "name": name,
+        "workload": workload,
+        "priority": priority,
+        "status": _roll_up(units),
+        "units": units,
+        "created_at": _time(created_at),
+        "finished_at": _time(finished_at),
+    }
+
+
+def _roll_up(units: dict[str, int]) -> str:
+    """Return an order's status from its counts."""
+    if units["waiting"] == units["total"]:
+        return "waiting"
+    if sum(units[status] for status in _SETTLED) < units["total"]:
+        return "processing"
+    for status in ("error", "cancelled"):
+        if units[status]:
+            return status
+    return "success"
+
+
+def _unit(row: tuple[Any, ...] | list[Any]) -> dict[str, Any]:
+    names = (
+        "id",
+        "order",
+        "name",
+        "status",
+        "attempts",
+        "round",
+        "failures",
+        "losses",
+        "not_before",
+        "held_at",
+        "result",
+        "error",
+    )
+    unit = dict(zip(names, row, strict=True))
+    unit["not_before"] = _time(unit["not_before"])
+    unit["held_at"] = _time(unit["held_at"])
+    unit["result"] = _json(unit["result"])
+    return unit
+
+
+def _event(row: tuple[Any, ...]) -> dict[str, Any]:
+    at, round_, attempt, kind, who, ran, detail = row
+    event = {
+        "at": _time(at),
+        "round": round_,
+        "attempt": attempt,
+        "kind": kind,
+        "who": who,
+        "ran": ran,
+    }
+    if detail is not None:
+        event |= msgspec.json.decode(detail)
+    return event
+
+
+def _json(text: str | None) -> msgspec.Raw | None:
+    return msgspec.Raw(text.encode()) if text is not None else None
+
+
+def _time(moment: datetime | None) -> str | None:
+    """Return *moment* as RFC 3339 in UTC."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None

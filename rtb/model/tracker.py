@@ -1,0 +1,204 @@
+"""The job tracker: a leader's bounded, fair store of units, and who has which.
+
+It holds each unit from its arrival until it is known to have left; who vouches for the box names
+exactly what is in here. Not more than ``capacity`` units are on this side of their start.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from enum import Enum, auto
+
+import attrs
+
+from rtb.model import fairuse
+from rtb.model.wire import Held, Unit, UnitKey
+
+__all__ = ["Entry", "Place", "Tracker"]
+
+
+class Place(Enum):
+    """Where in the leader's hands a unit is."""
+
+    #: It arrived; the report that says so is not confirmed yet.
+    ANNOUNCED = auto()
+    #: It may be handed out.
+    STORED = auto()
+    #: It was handed out and is not known to have started.
+    GIVEN = auto()
+    #: An agent runs it.
+    RUNNING = auto()
+
+
+@attrs.define(eq=False)
+class Entry:
+    """A unit in the tracker."""
+
+    key: UnitKey
+    account: str
+    place: Place
+    #: What to hand out; None for one that an agent brought along.
+    unit: Unit | None = None
+    #: The agent that has it, the number of the message that handed it out, and the session then.
+    agent: str = ""
+    number: int = 0
+    session: int = 0
+    #: The agent has named it.
+    acknowledged: bool = False
+
+
+_QUEUED = (Place.ANNOUNCED, Place.STORED, Place.GIVEN)
+
+
+class Tracker:
+    """Stores at most *capacity* units that have not started."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._entries: dict[UnitKey, Entry] = {}
+        self._of_agent: dict[str, dict[UnitKey, Entry]] = {}
+        self._lines: dict[str, list[tuple[int, int, int, int]]] = {}
+        self._claimants: dict[str, fairuse.Claimant] = {}
+        self._count = dict.fromkeys(Place, 0)
+        self._clock = 0
+
+    def __contains__(self, key: UnitKey) -> bool:
+        return key in self._entries
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    @property
+    def queued(self) -> int:
+        """Units that have not started, as far as is known."""
+        return sum(self._count[place] for place in _QUEUED)
+
+    @property
+    def running(self) -> int:
+        """Units that agents run."""
+        return self._count[Place.RUNNING]
+
+    @property
+    def room(self) -> int:
+        """How many more units may arrive."""
+        return max(0, self.capacity - self.queued)
+
+    def of_agent(self, agent: str) -> list[Entry]:
+        """Return what *agent* has, or is being handed."""
+        return list(self._of_agent.get(agent, {}).values())
+
+    def arrive(self, unit: Unit) -> None:
+        """Take *unit* in; it may not be handed out before :meth:`store`."""
+        self._add(Entry(unit.key, unit.account, Place.ANNOUNCED, unit))
+        self._claimant(unit.account).weight = unit.weight
+
+    def store(self, keys: Iterable[UnitKey]) -> None:
+        """The ledger will know of *keys*: they may be handed out."""
+        for key in keys:
+            entry = self._entries.get(key)
+            if entry is not None and entry.place is Place.ANNOUNCED and entry.unit is not None:
+                self._move(entry, Place.STORED)
+                unit = entry.unit
+                line = self._lines.setdefault(entry.account, [])
+                heapq.heappush(line, (-unit.priority, unit.order, unit.unit, unit.attempt))
+
+    def take(self, most: int) -> list[Unit]:
+        """Return at most *most* stored units in fair order; they count as given from now on."""
+        heap = [
+            (*fairuse.key(self._claimant(account)), account)
+            for account, line in self._lines.items()
+            if line
+        ]
+        heapq.heapify(heap)
+        taken: list[Unit] = []
+        while heap and len(taken) < most:
+            account = heapq.heappop(heap)[-1]
+            unit = self._next_of(account)
+            if unit is None:
+                continue
+            self._move(self._entries[unit.key], Place.GIVEN)
+            self._clock += 1
+            claimant = self._claimant(account)
+            claimant.served = self._clock
+            taken.append(unit)
+            heapq.heappush(heap, (*fairuse.key(claimant), account))
+        return taken
+
+    def give(self, key: UnitKey, agent: str, number: int, session: int) -> None:
+        """Note that *key* goes to *agent*, by its message *number* in its *session*."""
+        entry = self._entries[key]
+        entry.agent, entry.number, entry.session = agent, number, session
+        self._of_agent.setdefault(agent, {})[key] = entry
+
+    def adopt(self, held: Held, agent: str) -> None:
+        """Note that *agent* says it has *held*, however it came by it."""
+        entry = self._entries.get(held.key)
+        if entry is None:
+            entry = Entry(held.key, held.account, Place.GIVEN)
+            self._add(entry)
+        elif entry.place in (Place.ANNOUNCED, Place.STORED):
+            self._move(entry, Place.GIVEN)
+        if entry.agent != agent:
+            self._of_agent.get(entry.agent, {}).pop(held.key, None)
+            self._of_agent.setdefault(agent, {})[held.key] = entry
+            entry.agent = agent
+        entry.acknowledged = True
+        if held.started and entry.place is Place.GIVEN:
+            self._move(entry, Place.RUNNING)
+
+    def remove(self, key: UnitKey) -> Entry | None:
+        """Forget *key*; return what it was."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._count[entry.place] -= 1
+            if entry.place in (Place.GIVEN, Place.RUNNING):
+                self._release(entry.account)
+            self._of_agent.get(entry.agent, {}).pop(key, None)
+            if not self._of_agent.get(entry.agent, True):
+                del self._of_agent[entry.agent]
+        return entry
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for key in list(self._entries):
+            self.remove(key)
+
+    def weigh(self, weights: dict[str, float]) -> None:
+        """Note the accounts' *weights*."""
+        for account, weight in weights.items():
+            if account in self._claimants:
+                self._claimants[account].weight = weight
+
+    def _add(self, entry: Entry) -> None:
+        self._entries[entry.key] = entry
+        self._count[entry.place] += 1
+        if entry.place is Place.GIVEN:
+            self._claimant(entry.account).holds += 1
+
+    def _move(self, entry: Entry, place: Place) -> None:
+        self._count[entry.place] -= 1
+        self._count[place] += 1
+        if place is Place.GIVEN:
+            self._claimant(entry.account).holds += 1
+        entry.place = place
+
+    def _claimant(self, account: str) -> fairuse.Claimant:
+        claimant = self._claimants.get(account)
+        if claimant is None:
+            claimant = self._claimants[account] = fairuse.Claimant(account, 1.0, 0, 0)
+        return claimant
+
+    def _release(self, account: str) -> None:
+        self._claimants[account].holds -= 1
+
+    def _next_of(self, account: str) -> Unit | None:
+        line = self._lines[account]
+        while line:
+            *_, unit, attempt = heapq.heappop(line)
+            entry = self._entries.get((unit, attempt))
+            # Lines are cleaned here only: one that left otherwise is skipped.
+            if entry is not None and entry.place is Place.STORED:
+                return entry.unit
+        del self._lines[account]
+        return None

@@ -1,0 +1,424 @@
+"""The messages, version 1: the contract between the roles.
+
+All travel as UTF-8 JSON through the topic exchange ``rtb``. Every message carries the schema
+version ``v`` and the ``ledger`` (the random id of the database that it speaks of; empty while the
+sender has not met one). Within a version one only adds: new fields with defaults to the objects,
+new elements at the end of the arrays. Readers ignore what they do not know.
+
+=================  =========================  ==================================================
+routing key        from -> to                 body
+=================  =========================  ==================================================
+``out.<box>``      API -> leader              :class:`Out`: units to store
+``track.<box>``    agents -> leader           :class:`Track`: an agent's whole state
+``roll.<box>``     leader -> agents           :class:`Roll`: "I lead"; as a call, "who is there?"
+``work.<agent>``   leader -> one agent        :class:`Work`: units to run, units to drop, goodbye
+``status.queued``  leader -> API              :class:`Report`: what the leader holds
+``status.<kind>``  agents, leader -> API      :class:`Status` of that kind
+``control.<box>``  API -> leader and agents   :class:`Control`: state, not a word
+``barrier``        API -> inbox               :class:`Barrier`: an epoch to end
+=================  =========================  ==================================================
+
+A unit and its attempt always travel together: the attempt is the fencing number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+from rtb.errors import RtbError
+
+__all__ = [
+    "MESSAGE_BYTES",
+    "MESSAGE_UNITS",
+    "VERSION",
+    "AgentState",
+    "Barrier",
+    "Control",
+    "Ended",
+    "Gave",
+    "Held",
+    "Message",
+    "NewerVersionError",
+    "Out",
+    "Presence",
+    "Report",
+    "Roll",
+    "Status",
+    "StatusKind",
+    "Track",
+    "Unit",
+    "UnitKey",
+    "WireError",
+    "Work",
+    "decode",
+    "encode",
+    "parts",
+]
+
+VERSION = 1
+#: Messages are cut at this many bytes of units ...
+MESSAGE_BYTES = 128 * 1024
+#: ... and at this many units.
+MESSAGE_UNITS = 2000
+
+#: (unit, attempt)
+UnitKey = tuple[int, int]
+
+
+class WireError(RtbError):
+    """A message that cannot be read: it belongs in the queue ``dead``, with this reason."""
+
+
+class NewerVersionError(RtbError):
+    """A message of a newer schema version: leave it unacked and say so; upgrade this role."""
+
+
+class Unit(msgspec.Struct, array_like=True, frozen=True):
+    """One unit, as it travels to the agent that runs it."""
+
+    unit: int
+    attempt: int
+    account: str
+    #: The account's share; a bigger weight gets more.
+    weight: float
+    #: Of the order, inside its account; higher goes first.
+    priority: int
+    workload: str
+    #: Seconds it may run; None for no limit.
+    limit: float | None
+    order: int
+    name: str
+    #: JSON, at most 64 KiB, passed through untouched.
+    payload: msgspec.Raw
+
+    @property
+    def key(self) -> UnitKey:
+        """The (unit, attempt) that names this dispatch."""
+        return self.unit, self.attempt
+
+
+class Held(msgspec.Struct, array_like=True, frozen=True):
+    """A unit that an agent holds."""
+
+    unit: int
+    attempt: int
+    started: bool
+    account: str
+
+    @property
+    def key(self) -> UnitKey:
+        """The (unit, attempt) held."""
+        return self.unit, self.attempt
+
+
+class Presence(StrEnum):
+    """How an agent sees itself."""
+
+    READY = "ready"
+    #: Takes nothing new, finishes what it holds.
+    DRAINING = "draining"
+    #: Its last word: it holds nothing and will not come back.
+    GONE = "gone"
+
+
+class Out(msgspec.Struct, kw_only=True):
+    """API -> leader: units to store in the job tracker, in fair order."""
+
+    v: int = VERSION
+    ledger: str
+    box: str
+    units: list[Unit]
+
+
+class Track(msgspec.Struct, kw_only=True):
+    """Agent -> leader: the agent's whole state, never a difference; the newest ``seq`` counts."""
+
+    v: int = VERSION
+    ledger: str
+    box: str
+    #: The agent's incarnation; ``name`` is only a label.
+    agent: str
+    name: str
+    host: str
+    pid: int
+    presence: Presence
+    seq: int
+    #: Counts the agent's connections: what was handed out over an earlier one and is not held
+    #: was never received, since the exclusive queue ended with that connection.
+    session: int
+    #: Whom it last heard, and the number of the last :class:`Work` it got from them.
+    leader: str
+    heard: int
+    slots: int
+    workloads: list[str]
+    holding: list[Held]
+
+
+class Roll(msgspec.Struct, kw_only=True):
+    """Leader -> agents of its box: it leads (every 2 s); with ``call``, answer with your state."""
+
+    v: int = VERSION
+    ledger: str
+    box: str
+    leader: str
+    call: bool
+
+
+class Work(msgspec.Struct, kw_only=True):
+    """Leader -> one agent."""
+
+    v: int = VERSION
+    ledger: str
+    box: str
+    leader: str
+    #: Counts the leader's messages to this agent, from 1.
+    number: int
+    give: list[Unit] = []
+    drop: list[UnitKey] = []
+    #: Why this agent is not wanted here; empty when it is.
+    goodbye: str = ""
+
+
+class AgentState(msgspec.Struct, kw_only=True):
+    """An agent, as the leader's report shows it."""
+
+    agent: str
+    name: str
+    host: str
+    presence: Presence
+    slots: int
+    busy: int
+    workloads: list[str]
+    #: Seconds since the leader last read its state.
+    silent: float
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """Leader -> API, ``status.queued``: what it holds or has handed out, and how full it is.
+
+    ``units`` names what is new, or everything (``full``) in ``parts`` numbered from 1. The
+    ``first`` report of an incarnation is full; its last part releases what earlier incarnations
+    had queued and this one did not name.
+    """
+
+    v: int = VERSION
+    ledger: str
+    box: str
+    leader: str
+    number: int
+    first: bool = False
+    full: bool = False
+    #: Its last word: it stops, and holds nothing.
+    gone: bool = False
+    part: int = 1
+    parts: int = 1
+    #: N.
+    capacity: int
+    #: Units in the job tracker or handed out and not started.
+    queued: int
+    #: Time-weighted fill of the job tracker since the report before, 0 to 1.
+    utilization: float
+    slots: int
+    busy: int
+    workloads: list[str]
+    units: list[UnitKey]
+    agents: list[AgentState] = []
+
+
+class StatusKind(StrEnum):
+    """The last word of ``status.<kind>`` for everything but the leader's report."""
+
+    PROCESSING = "processing"
+    SUCCESS = "success"
+    ERROR = "error"
+    FAILED = "failed"
+    RETURNED = "returned"
+    LOST = "lost"
+    #: No move: an agent without a leader vouches for what it runs.
+    HOLDING = "holding"
+
+
+class Ended(msgspec.Struct, array_like=True, frozen=True):
+    """One unit's news; which elements are used depends on the kind of its :class:`Status`."""
+
+    unit: int
+    attempt: int
+    #: Seconds it ran, where it did; a unit that ended before its ``processing`` left says so here.
+    ran: float | None = None
+    #: success: the result, JSON of at most 64 KiB.
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    #: error, failed: what went wrong. returned, lost: the cause (:class:`Gave`).
+    why: str = ""
+    #: error, failed: the last 16 KiB that the unit printed.
+    output: str = ""
+
+    @property
+    def key(self) -> UnitKey:
+        """The (unit, attempt) that the news is of."""
+        return self.unit, self.attempt
+
+
+class Gave(StrEnum):
+    """Why a unit came back without having ended: the closed list for ``returned`` and ``lost``."""
+
+    #: A redelivered box message that this leader did not hold.
+    REDELIVERED = "redelivered"
+    #: The hand-out did not reach the agent.
+    UNREACHED = "unreached"
+    #: The agent was asked to end, or ended by itself while draining.
+    DRAINED = "drained"
+    #: Nobody led the box for too long.
+    LEADERLESS = "leaderless"
+    #: The agent does not offer the unit's workload, or is not wanted.
+    REFUSED = "refused"
+    #: A leader that no longer leads handed it out.
+    SUPERSEDED = "superseded"
+    #: The leader stops.
+    STOPPED = "stopped"
+    #: lost: the agent's process ended while it ran the unit.
+    EXITED = "exited"
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """Agent or leader -> API, ``status.<kind>``: news of units."""
+
+    v: int = VERSION
+    ledger: str
+    box: str
+    #: The sender's incarnation, and its label.
+    source: str
+    name: str = ""
+    kind: StatusKind
+    units: list[Ended]
+
+
+class Control(msgspec.Struct, kw_only=True):
+    """API -> leader of a box and its agents: the state that they need, said again and again."""
+
+    v: int = VERSION
+    ledger: str
+    box: str
+    #: The incarnation that the ledger takes reports of.
+    leader: str
+    going: bool
+    #: Waiting units by workload.
+    backlog: dict[str, int]
+    #: Weights of the accounts that have units in the box.
+    weights: dict[str, float]
+    #: Named in a report and no longer open: drop them.
+    closed: list[UnitKey]
+    #: Agents (incarnations) that shall drain.
+    draining: list[str]
+
+
+class Barrier(msgspec.Struct, kw_only=True):
+    """API -> inbox: when it comes out, epoch ``epoch`` is over."""
+
+    v: int = VERSION
+    ledger: str
+    epoch: int
+
+
+Message = Out | Track | Roll | Work | Report | Status | Control | Barrier
+_M = TypeVar("_M")
+
+
+class _Head(msgspec.Struct):
+    v: int
+
+
+_encoder = msgspec.json.Encoder()
+_head = msgspec.json.Decoder(_Head)
+_decoders: dict[str, msgspec.json.Decoder[Any]] = {
+    "out": msgspec.json.Decoder(Out),
+    "track": msgspec.json.Decoder(Track),
+    "roll": msgspec.json.Decoder(Roll),
+    "work": msgspec.json.Decoder(Work),
+    "status.queued": msgspec.json.Decoder(Report),
+    "status": msgspec.json.Decoder(Status),
+    "control": msgspec.json.Decoder(Control),
+    "barrier": msgspec.json.Decoder(Barrier),
+}
+_LARGEST = 2**63 - 1
+
+
+def encode(message: Message) -> bytes:
+    """Return *message* as JSON."""
+    return _encoder.encode(message)
+
+
+def decode(routing_key: str, body: bytes) -> Message:
+    """Return the message that *body* is, by the routing key that it came with.
+
+    :raises NewerVersionError: it is of a later schema version than this code
+    :raises WireError: it is no message, or not one that the routing key promises
+    """
+    decoder = _decoders.get(routing_key) or _decoders.get(routing_key.partition(".")[0])
+    if decoder is None:
+        raise WireError(f"no message travels by {routing_key[:80]!r}")
+    try:
+        message: Message = decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as problem:
+        if _version(body) > VERSION:
+            raise NewerVersionError(f"schema version {_version(body)}") from problem
+        raise WireError(str(problem)) from problem
+    if message.v > VERSION:
+        raise NewerVersionError(f"schema version {message.v}")
+    if message.v < 1:
+        raise WireError(f"no schema version {message.v}")
+    _check(routing_key, message)
+    return message
+
+
+def _version(body: bytes) -> int:
+    try:
+        return _head.decode(body).v
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return 0
+
+
+def _check(routing_key: str, message: Message) -> None:
+    if isinstance(message, Status) and routing_key != f"status.{message.kind}":
+        raise WireError(f"a {message.kind} came by {routing_key[:80]!r}")
+    for unit, attempt in _keys(message):
+        if not (0 < unit <= _LARGEST and 0 < attempt < 2**31):
+            raise WireError(f"no unit {unit}, attempt {attempt}")
+
+
+def _keys(message: Message) -> Iterator[UnitKey]:
+    match message:
+        case Out(units=units) | Status(units=units):
+            for entry in units:
+                yield entry.unit, entry.attempt
+        case Report(units=units):
+            yield from units
+        case Track(holding=holding):
+            for held in holding:
+                yield held.unit, held.attempt
+        case Work(give=give, drop=drop):
+            for entry in give:
+                yield entry.unit, entry.attempt
+            yield from drop
+        case Control(closed=closed):
+            yield from closed
+        case _:
+            return
+
+
+def parts(entries: Iterable[_M]) -> Iterator[list[_M]]:
+    """Yield *entries* in lists that fit a message each: by bytes of JSON and by count."""
+    part: list[_M] = []
+    size = 0
+    for entry in entries:
+        length = len(_encoder.encode(entry))
+        if part and (size + length > MESSAGE_BYTES or len(part) == MESSAGE_UNITS):
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += length
+    if part:
+        yield part

@@ -1,0 +1,34 @@
+"""The level of a role's log: twistd has no option for it."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate
+
+__all__ = ["limit_log", "limited_observer"]
+
+#: twistd takes the observer only as a dotted name of a function without arguments, so what that
+#: function needs has to wait here. A process has one log.
+_wanted: dict[str, Any] = {}
+
+
+def limit_log(twistd: MutableMapping[str, Any], level: str) -> None:
+    """Let the process that *twistd* (its options) starts log nothing below *level*.
+
+    Where its user named an observer with ``--logger``, that is left alone.
+    """
+    if not twistd.get("logger"):
+        _wanted.update(options=dict(twistd), level=LogLevel.levelWithName(level))
+        twistd["logger"] = f"{__name__}.{limited_observer.__name__}"
+
+
+def limited_observer() -> FilteringLogObserver:
+    """Return the observer that twistd would have used, behind a filter."""
+    # Private, but the only way to keep --logfile, --syslog and SIGUSR1 as twistd has them.
+    from twisted.scripts._twistd_unix import UnixAppLogger
+
+    usual = UnixAppLogger(_wanted["options"])._getLogObserver()
+    predicate = LogLevelFilterPredicate(defaultLogLevel=_wanted["level"])
+    return FilteringLogObserver(usual, [predicate])

@@ -1,0 +1,397 @@
+"""Every setting of every role, in one table.
+
+:data:`SETTINGS` is the source of each role's ``--help``, of ``rtb config show`` and of the docs. A
+setting is taken from its flag, else from its ``RTB_*`` variable (or the file that its ``_FILE``
+variable names), else from its default. Every role reads every role's names, so one environment
+serves all of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+
+from rtb import addresses, parsing
+from rtb.addresses import Broker, Database, HostPort
+from rtb.errors import ConfigurationError
+from rtb.model.names import BadNameError, check_box
+
+__all__ = [
+    "SETTINGS",
+    "Broker",
+    "Database",
+    "HostPort",
+    "Setting",
+    "Settings",
+    "require_private_listening",
+    "unknown",
+]
+
+_ALL = frozenset({"api", "leader", "agent"})
+_API = frozenset({"api"})
+_LEADER = frozenset({"leader"})
+_AGENT = frozenset({"agent"})
+#: Names of the same prefix that rtb gives to others and does not read itself.
+_GIVEN = frozenset({"RTB_ATTEMPT", "RTB_ORDER", "RTB_UNIT"})
+_FILE_BYTES = 64 * 1024
+
+
+@attrs.frozen(kw_only=True)
+class Setting:
+    """One row of the table."""
+
+    #: The environment variable.
+    name: str
+    #: The attribute of :class:`Settings`; two rows may feed one, then the earlier row wins.
+    attribute: str
+    flag: str
+    #: The default, as text; empty where it is made from something else, then ``default_says``.
+    default: str = ""
+    default_says: str = ""
+    parse: Callable[[str], Any]
+    roles: frozenset[str]
+    help: str
+    #: Never shown, never taken from a flag (which every user of the machine can read), and taken
+    #: from a file as well.
+    secret: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """The variable that names a file with the value; empty where there is none."""
+        return f"{self.name}_FILE" if self.secret else ""
+
+    @property
+    def key(self) -> str:
+        """The flag as :meth:`Settings.load` knows it; for a secret it is that of the file."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+def _box(text: str) -> str:
+    try:
+        return check_box(text)
+    except BadNameError as problem:
+        raise ValueError(f"is refused: {problem}") from None
+
+
+def _database_host(text: str) -> Database:
+    where = addresses.read_host_port(text, 5432)
+    return Database(host=where.host, port=where.port)
+
+
+def _broker_host(text: str) -> Broker:
+    where = addresses.read_host_port(text, 5672)
+    return Broker(host=where.host, port=where.port)
+
+
+def _api_host(text: str) -> HostPort:
+    return addresses.read_host_port(text, 8080)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        name="RTB_BROADCAST_MAX_QUEUE",
+        attribute="max_queue",
+        flag="--max-queue",
+        default="50",
+        parse=parsing.whole(1, 100_000),
+        roles=_LEADER,
+        help="N: always keep N units in the job tracker",
+    ),
+    Setting(
+        name="RTB_DATABASE_URL",
+        attribute="db",
+        flag="--database-url-file",
+        parse=addresses.read_database_url,
+        roles=_API,
+        help="the ledger, as postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE; "
+        "wins over RTB_DB_HOST",
+        secret=True,
+    ),
+    Setting(
+        name="RTB_DB_HOST",
+        attribute="db",
+        flag="--db-host",
+        default="postgres:5432",
+        parse=_database_host,
+        roles=_API,
+        help="PostgreSQL that holds the ledger, as user and in database postgres",
+    ),
+    Setting(
+        name="RTB_AMQP_URL",
+        attribute="amqp",
+        flag="--amqp-url-file",
+        parse=addresses.read_amqp_url,
+        roles=_ALL,
+        help="the broker, as amqp://USER:PASSWORD@HOST:PORT/VHOST (amqps:// for TLS); "
+        "wins over RTB_BROKER_HOST",
+        secret=True,
+    ),
+    Setting(
+        name="RTB_BROKER_HOST",
+        attribute="amqp",
+        flag="--broker-host",
+        default="rabbit:5672",
+        parse=_broker_host,
+        roles=_ALL,
+        help="RabbitMQ, as user guest",
+    ),
+    Setting(
+        name="RTB_API_HOST",
+        attribute="api_host",
+        flag="--api-host",
+        default="rtb-boa:8080",
+        parse=_api_host,
+        roles=_API,
+        help="where others find the API",
+    ),
+    Setting(
+        name="RTB_API_LISTEN",
+        attribute="api_listen",
+        flag="--api-listen",
+        default_says="tcp:PORT:interface=127.0.0.1, with the port of RTB_API_HOST",
+        parse=parsing.endpoint,
+        roles=_API,
+        help="where the API listens: a Twisted server endpoint",
+    ),
+    Setting(
+        name="RTB_TRUSTED_NETWORK",
+        attribute="trusted_network",
+        flag="--trusted-network",
+        default="0",
+        parse=parsing.switch,
+        roles=_API,
+        help="1: whoever reaches the API may use it; needed to listen elsewhere than on loopback",
+    ),
+    Setting(
+        name="RTB_BROKER_BOX",
+        attribute="box",
+        flag="--box",
+        default="outbox",
+        parse=_box,
+        roles=_LEADER | _AGENT,
+        help="name of the leader's queue: the box the API publishes to",
+    ),
+    Setting(
+        name="RTB_SEED_COUNT",
+        attribute="seed_count",
+        flag="--seed-count",
+        default="100",
+        parse=parsing.whole(0, 1_000_000),
+        roles=_API,
+        help="units that a first start on an empty database creates; 0 for none",
+    ),
+    Setting(
+        name="RTB_EPOCH",
+        attribute="epoch",
+        flag="--epoch",
+        default="10",
+        parse=parsing.seconds(0.2, 3600),
+        roles=_API | _LEADER,
+        help="seconds between barriers; a unit nobody vouches for in three is taken back",
+    ),
+    Setting(
+        name="RTB_DRAIN_TIMEOUT",
+        attribute="drain_timeout",
+        flag="--drain-timeout",
+        default="8",
+        parse=parsing.seconds(0, 10_000_000),
+        roles=_AGENT,
+        help="seconds that running units get to finish when the agent stops; "
+        "0 for as long as they need",
+    ),
+    Setting(
+        name="RTB_AGENT_SLOTS",
+        attribute="agent_slots",
+        flag="--agent-slots",
+        default="8",
+        parse=parsing.whole(1, 10_000),
+        roles=_AGENT,
+        help="units that the agent runs at a time",
+    ),
+    Setting(
+        name="RTB_AGENT_NAME",
+        attribute="agent_name",
+        flag="--agent-name",
+        default_says="the host's name",
+        parse=parsing.label,
+        roles=_AGENT,
+        help="label of the agent, for people to read",
+    ),
+    Setting(
+        name="RTB_WORKLOADS",
+        attribute="workloads",
+        flag="--workloads",
+        default="default=coinflip",
+        parse=parsing.workloads,
+        roles=_AGENT,
+        help="what the agent can run: NAME=SPEC, separated by ';' or new lines; SPEC is coinflip, "
+        "coinflip:error=0.1,seconds=0.2, noop, command:ARGV or python:MODULE:FUNCTION",
+    ),
+    Setting(
+        name="RTB_LOG_LEVEL",
+        attribute="log_level",
+        flag="--log-level",
+        default="info",
+        parse=parsing.choice("debug", "info", "warn", "error"),
+        roles=_ALL,
+        help="least level that is logged: debug, info, warn or error",
+    ),
+)
+
+
+@attrs.frozen
+class _Found:
+    setting: Setting
+    #: "flag", "environment", "file" or "default".
+    source: str
+    #: The flag or variable, as an error names it.
+    name: str
+    text: str
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """The settings of a process, read and checked; no secret in its ``repr``."""
+
+    max_queue: int
+    db: Database
+    amqp: Broker
+    api_host: HostPort
+    api_listen: str
+    trusted_network: bool
+    box: str
+    seed_count: int
+    epoch: float
+    drain_timeout: float
+    agent_slots: int
+    agent_name: str
+    workloads: Mapping[str, str]
+    log_level: str
+    _origins: Mapping[str, _Found] = attrs.field(factory=dict, repr=False, eq=False)
+
+    @classmethod
+    def load(
+        cls, flags: Mapping[str, str], environ: Mapping[str, str], *, role: str | None = None
+    ) -> Self:
+        """Return the settings that *flags* (by :attr:`Setting.key`) and *environ* make.
+
+        A secret file that only other roles than *role* need is not opened.
+
+        :raises ConfigurationError: a value cannot be used
+        """
+        found: dict[str, _Found] = {}
+        for origin in (_from_flags(flags, role), _from_environment(environ, role), _defaults()):
+            for here in origin:
+                found.setdefault(here.setting.attribute, here)
+        values = {attribute: _parsed(here) for attribute, here in found.items()}
+        values.setdefault("agent_name", _host_name())
+        where = values["api_host"]
+        values.setdefault("api_listen", f"tcp:{where.port}:interface=127.0.0.1")
+        return cls(**values, origins=found)
+
+    def source(self, attribute: str) -> str:
+        """Say where *attribute* comes from: "flag", "environment", "file" or "default"."""
+        return self._origins[attribute].source if attribute in self._origins else "default"
+
+    def shown(self) -> list[tuple[str, str, str]]:
+        """Return (variable, value, source) of each attribute, without secrets."""
+        rows = []
+        for attribute, first in {row.attribute: row for row in reversed(SETTINGS)}.items():
+            setting = self._origins[attribute].setting if attribute in self._origins else first
+            rows.append((setting.name, _text(getattr(self, attribute)), self.source(attribute)))
+        return sorted(rows)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ";".join(f"{name}={spec}" for name, spec in value.items())
+    return str(value)
+
+
+def _from_flags(flags: Mapping[str, str], role: str | None) -> Iterator[_Found]:
+    for setting in SETTINGS:
+        text = flags.get(setting.key)
+        if text is None:
+            continue
+        if not setting.secret:
+            yield _Found(setting, "flag", setting.flag, text)
+        elif role is None or role in setting.roles:
+            yield _Found(setting, "file", setting.flag, _read(setting.flag, text))
+
+
+def _from_environment(environ: Mapping[str, str], role: str | None) -> Iterator[_Found]:
+    # An empty variable is an unset one: compose and systemd have no other way to unset.
+    for setting in SETTINGS:
+        text, path = environ.get(setting.name), environ.get(setting.file_name)
+        if text and path:
+            raise ConfigurationError(f"set {setting.name} or {setting.file_name}, not both")
+        if text:
+            yield _Found(setting, "environment", setting.name, text)
+        elif path and (role is None or role in setting.roles):
+            yield _Found(setting, "file", setting.file_name, _read(setting.file_name, path))
+
+
+def _defaults() -> Iterator[_Found]:
+    for setting in SETTINGS:
+        if setting.default:
+            yield _Found(setting, "default", setting.name, setting.default)
+
+
+def _read(name: str, path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_FILE_BYTES).decode().strip()
+    except (OSError, ValueError) as problem:
+        why = getattr(problem, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigurationError(f"{name}: cannot read {path[:200]!r}: {why}") from None
+    if not content:
+        raise ConfigurationError(f"{name}: the file {path[:200]!r} is empty")
+    return content
+
+
+def _parsed(found: _Found) -> Any:
+    try:
+        return found.setting.parse(found.text)
+    except ValueError as problem:
+        shown = "'***'" if found.setting.secret else repr(found.text[:80])
+        raise ConfigurationError(f"{found.name}={shown} {problem}") from None
+
+
+def _host_name() -> str:
+    try:
+        return parsing.label(socket.gethostname())
+    except ValueError:
+        return "agent"
+
+
+def require_private_listening(settings: Settings) -> None:
+    """Refuse an API that people beyond this machine could reach unless that was asked for.
+
+    :raises ConfigurationError: it listens elsewhere than on loopback or on a Unix socket
+    """
+    if not settings.trusted_network and not parsing.is_private(settings.api_listen):
+        raise ConfigurationError(
+            f"RTB_API_LISTEN={settings.api_listen!r} can be reached from other machines: set "
+            "RTB_TRUSTED_NETWORK=1 if whoever reaches it may use it, or listen on loopback"
+        )
+
+
+def unknown(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return each ``RTB_*`` name in *environ* that rtb does not know, and the nearest it knows."""
+    names = [setting.name for setting in SETTINGS]
+    names += [setting.file_name for setting in SETTINGS if setting.secret]
+    strange = sorted(
+        name
+        for name in environ
+        if name.startswith("RTB_") and name not in names and name not in _GIVEN
+    )
+    return [(name, difflib.get_close_matches(name, names, 1, 0.0)[0]) for name in strange]

@@ -1,0 +1,4 @@
+import sys
+
+print("cannot start here", file=sys.stderr)
+sys.exit(9)
