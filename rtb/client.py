@@ -183,21 +183,27 @@ class Client:
     ) -> tuple[int, bytes]:
         from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
         from twisted.web._newclient import RequestNotSent
-        from twisted.web.client import RequestTransmissionFailed, ResponseFailed
+        from twisted.web.client import ResponseFailed
 
         try:
             return await defer.Deferred.fromCoroutine(exchange).addTimeout(_TIMEOUT, self._reactor)
+        except ResponseFailed as problem:
+            # A caller who cancelled does not want to hear that the connection was lost by it.
+            if any(reason.check(defer.CancelledError) for reason in problem.reasons):
+                raise defer.CancelledError from problem
+            raise self._unreachable(problem) from problem
         except (
             ConnectError,
             ConnectionClosed,
             DNSLookupError,
             RequestNotSent,
-            RequestTransmissionFailed,
-            ResponseFailed,
             defer.TimeoutError,
         ) as problem:
-            why = str(problem) or type(problem).__name__
-            raise ApiUnreachableError(f"no answer from {self._base}: {why}") from problem
+            raise self._unreachable(problem) from problem
+
+    def _unreachable(self, problem: Exception) -> ApiUnreachableError:
+        why = str(problem) or type(problem).__name__
+        return ApiUnreachableError(f"no answer from {self._base}: {why}")
 
 
 def _refusal(code: int, answer: bytes) -> ClientError:

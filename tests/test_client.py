@@ -10,7 +10,7 @@ import pytest
 import pytest_twisted
 from attrs import define, field
 from pytest_twisted import blockon
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -47,12 +47,16 @@ SUMMARY = {
 
 @define
 class Recorder(Resource):
-    """Keeps what it is asked, and gives the answer that it was told to give."""
+    """Keeps what it is asked, and gives the answer that it was told to give.
+
+    With the code 0 it cuts the connection instead; with -1 it does not answer.
+    """
 
     isLeaf = True
     asked: list[tuple[str, str, Any]] = field(factory=list)
     code: int = 200
     answer: bytes = b"{}"
+    came: Deferred[None] = field(factory=Deferred)
 
     def __attrs_pre_init__(self) -> None:
         super().__init__()
@@ -61,6 +65,9 @@ class Recorder(Resource):
         content = request.content.read()
         body = json.loads(content) if content else None
         self.asked.append((request.method.decode(), request.uri.decode(), body))
+        if self.code < 0:
+            self.came.callback(None)
+            return NOT_DONE_YET
         if self.code == 0:
             request.transport.abortConnection()
             return NOT_DONE_YET
@@ -152,6 +159,16 @@ async def test_nothing_is_sent_twice(client: Client, api: Recorder) -> None:
         await client.next()
         api.code = 0
     assert [row[0] for row in api.asked] == ["GET", "GET", "GET", "POST", "GET"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_request_can_be_cancelled(client: Client, api: Recorder) -> None:
+    api.code = -1
+    request = Deferred.fromCoroutine(client.status())
+    await api.came
+    request.cancel()
+    with pytest.raises(CancelledError):
+        await request
 
 
 @pytest_twisted.ensureDeferred

@@ -26,6 +26,7 @@ from rtb.broker.post import Post
 from rtb.broker.topology import private
 from rtb.errors import RtbError
 from rtb.model.names import new_incarnation
+from rtb.model.pace import Pace
 from rtb.model.wire import (
     Control,
     Ended,
@@ -44,10 +45,6 @@ from rtb.pulse import Pulse
 
 __all__ = ["Agent", "Identity"]
 
-#: Seconds between two states said without a change.
-_TRACK_EVERY = 5.0
-#: Seconds without a leader after which the agent vouches for what it runs.
-_LEADERLESS = 5.0
 _PREFETCH = 200
 #: Seconds that units have between SIGTERM and SIGKILL when the agent's patience is over ...
 _GRACE = 0.5
@@ -83,6 +80,7 @@ class Agent(Service):
         *,
         slots: int,
         drain_timeout: float,
+        pace: Pace,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._reactor = reactor
@@ -91,6 +89,7 @@ class Agent(Service):
         self._workloads = workloads
         self._slots = Slots(slots)
         self._drain_timeout = drain_timeout
+        self._pace = pace
         self.incarnation = new_incarnation(random_bytes)
         self._post = Post(self.incarnation)
         self._courier = Courier(
@@ -132,7 +131,7 @@ class Agent(Service):
         """Begin to say its state."""
         super().startService()
         self._leader_at = self._reactor.seconds()
-        self._beat.start(1.0, now=False)
+        self._beat.start(self._pace.roll / 2, now=False)
         self._log.info(
             "agent {name} ({incarnation}): {slots} slots for box {box}; offers {workloads}",
             name=self._identity.name,
@@ -345,9 +344,9 @@ class Agent(Service):
 
     def _tick(self) -> None:
         now = self._reactor.seconds()
-        if now - self._said_at >= _TRACK_EVERY:
+        if now - self._said_at >= self._pace.track:
             self._tracks.kick()
-        if now - self._leader_at >= _LEADERLESS:
+        if now - self._leader_at >= self._pace.leaderless:
             for holding in self._slots:
                 if holding.stage is not Stage.DROPPED:
                     self._courier.say(holding.ledger, StatusKind.HOLDING, Ended(*holding.unit.key))

@@ -47,17 +47,23 @@ class Api(MultiService):
         self._client = client
         incarnation = new_incarnation(random.randbytes)
         post = Post(incarnation)
-        self._books = Books(reactor, settings.db, key=random.getrandbits(31), random=random.random)
-        self._reads = Reads(reactor, settings.db)
         self._opening = Opening(reactor, settings)
+        self._books = Books(
+            reactor,
+            settings.db,
+            key=random.getrandbits(31),
+            random=random.random,
+            tables_gone=self._opening.again,
+        )
+        self._reads = Reads(reactor, settings.db, self._opening.again)
         herald = Herald(client, self._books, post)
         self._dispatcher = Dispatcher(reactor, client, self._books, post)
-        applier = Applier(client, self._books, post, self._dispatcher, herald, self._opening.doubt)
+        applier = Applier(client, self._books, post, self._dispatcher, herald)
         self._inbox = Inbox(reactor, client, self._books, post, applier)
         self._epochs = Epochs(reactor, client, self._books, post, settings.epoch)
         self.tally = applier.tally
         where = f"http://{settings.api_host}"
-        desk = Desk(self._books, self._reads, self._dispatcher, herald, where)
+        desk = Desk(self._opening, self._books, self._reads, self._dispatcher, herald, where)
         site = make_site(desk, self._readiness, settings, reactor, random)
         self._web = StreamServerEndpointService(
             serverFromString(reactor, settings.api_listen), site

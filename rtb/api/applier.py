@@ -6,7 +6,7 @@ Whoever calls guarantees that flushes come one after the other, in delivery orde
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import attrs
@@ -17,7 +17,7 @@ from rtb.api.dispatcher import Dispatcher
 from rtb.api.herald import Herald
 from rtb.broker import BrokerClient
 from rtb.broker.post import Post
-from rtb.ledger import BadDataError, Books, Forsaken, LedgerError, TooSlowError, Verdict
+from rtb.ledger import BadDataError, Books, Forsaken, TooSlowError, Verdict
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move, fold
 from rtb.model.wire import Barrier, Report, Status, UnitKey
@@ -40,10 +40,7 @@ class Tally:
 
 
 class Applier:
-    """Turns messages into moves, and moves into books.
-
-    :param lost: told of a ledger error, in case the tables are gone
-    """
+    """Turns messages into moves, and moves into books."""
 
     _log = Logger()
 
@@ -54,14 +51,12 @@ class Applier:
         post: Post,
         dispatcher: Dispatcher,
         herald: Herald,
-        lost: Callable[[LedgerError], None],
     ) -> None:
         self._client = client
         self._books = books
         self._post = post
         self._dispatcher = dispatcher
         self._herald = herald
-        self._lost = lost
         self.tally = Tally()
 
     async def ask_for_orphans(self) -> None:
@@ -104,10 +99,6 @@ class Applier:
     def flushed(self) -> None:
         """A flush was committed: places may be free."""
         self._dispatcher.kick()
-
-    def failed(self, problem: LedgerError) -> None:
-        """A flush was refused."""
-        self._lost(problem)
 
     async def _book_states(self, reports: Iterable[Report]) -> set[str]:
         """Book the newest state of every box; return the incarnations whose reports count."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.herald import Herald
-from rtb.ledger import Books, Page, Reads
+from rtb.api.opening import Opening
+from rtb.ledger import Books, LedgerUnavailableError, Page, Reads
 from rtb.model.orders import NewOrder
 
 __all__ = ["Desk"]
@@ -22,13 +23,34 @@ class Desk:
     """
 
     def __init__(
-        self, books: Books, reads: Reads, dispatcher: Dispatcher, herald: Herald, where: str
+        self,
+        opening: Opening,
+        books: Books,
+        reads: Reads,
+        dispatcher: Dispatcher,
+        herald: Herald,
+        where: str,
     ) -> None:
-        self._books = books
-        self._reads = reads
+        self._opening = opening
+        self._open_books = books
+        self._open_reads = reads
         self._dispatcher = dispatcher
         self._herald = herald
         self._where = where
+
+    @property
+    def _books(self) -> Books:
+        self._check()
+        return self._open_books
+
+    @property
+    def _reads(self) -> Reads:
+        self._check()
+        return self._open_reads
+
+    def _check(self) -> None:
+        if self._opening.problem:
+            raise LedgerUnavailableError(self._opening.problem)
 
     async def summary(self) -> dict[str, Any]:
         """Return what ``GET /`` says."""

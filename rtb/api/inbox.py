@@ -165,7 +165,6 @@ class Inbox(Service):
                     )
             except LedgerError as problem:
                 self._log.warn("the inbox waits: {why}", why=str(problem))
-                self._applier.failed(problem)
                 await deferLater(self._reactor, delay, lambda: None)
                 delay = min(delay * 2, _RETRY_MOST)
             else:

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rtb.errors import RtbError
-from rtb.ledger import LedgerError, SchemaError
+from rtb.ledger import SchemaError
 from rtb.ledger.migrations import migrate
 from rtb.pulse import Pulse
 from rtb.settings import Settings
@@ -53,9 +53,9 @@ class Opening(Service):
             opened.callback(None)
         return opened
 
-    def doubt(self, problem: LedgerError) -> None:
-        """Open again if *problem* says that the tables are gone: the database was made anew."""
-        if isinstance(problem, SchemaError) and not self.problem:
+    def again(self, problem: SchemaError) -> None:
+        """The tables are gone: the database was made anew."""
+        if not self.problem:
             self.problem = str(problem)
             self._pulse.kick()
 

@@ -133,18 +133,21 @@ class AmqpProtocol(TwistedProtocolConnection):
             self._ending.abortConnection()
 
     def makeConnection(self, transport: Any) -> None:
+        """Begin to speak AMQP over *transport*."""
         # A confirm or an ack is one small segment: Nagle would hold it back for 40 ms.
         transport.setTcpNoDelay(True)
         self._ending = _Lingering(self._reactor, transport)
         super().makeConnection(self._ending)  # type: ignore[arg-type]
 
     def dataReceived(self, data: bytes) -> None:
+        """Take what the broker sends; what is no AMQP ends the connection."""
         try:
             super().dataReceived(data)
         except AMQPError as problem:
             self.abort(explain_loss(self._address, problem, opened=self.opened.called))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # type: ignore[override]
+        """Say why it ended, to all who wait."""
         assert self._ending is not None
         self._ending.lost()
         if not self.problem:

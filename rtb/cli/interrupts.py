@@ -22,9 +22,10 @@ class Interrupts:
         self.insisted: Deferred[None] = Deferred()
         self._to_come = [self.insisted, self.asked]
         # The reactor sets its own when it starts, which would begin its shutdown at once.
-        reactor.callWhenRunning(self._install)
+        reactor.callWhenRunning(self.install)
 
-    def _install(self) -> None:
+    def install(self) -> None:
+        """Take the signals, from whoever took them before."""
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._received)
 

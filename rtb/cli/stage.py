@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from attrs import field, frozen
-from twisted.application.service import IService
-from twisted.internet.defer import Deferred, DeferredList, FirstError, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, FirstError
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
@@ -24,10 +23,15 @@ from rtb.cli.screen import next_steps, table
 from rtb.client import Client
 from rtb.errors import ConfigurationError
 from rtb.roles import build
+from rtb.roles.stages import Stages
 from rtb.sandbox import Sandbox, SandboxError, default_directory
 from rtb.settings import Settings, require_private_listening, unknown
 
 __all__ = ["Stage", "Wishes", "url_of"]
+_T = TypeVar("_T")
+
+#: Seconds that the roles have for their last words when somebody does not want to wait.
+_HURRY = 3.0
 
 
 @frozen(kw_only=True)
@@ -65,15 +69,14 @@ class Stage:
     async def run(self) -> int:
         """Run until the person wants the end, or with ``--exit`` until the work is done."""
         work = Deferred.fromCoroutine(self._work())
-        self._interrupts.asked.addCallback(lambda _: work.cancel())
+        asked: Deferred[int] = Deferred()
+        # Ended before its time, the work has not come out well; a server was just ended.
+        code = 1 if self._wishes.leave else 0
+        self._interrupts.asked.addCallback(lambda _: asked.callback(code))
         try:
-            return await work
-        except Exception:
-            if not self._interrupts.asked.called:
-                raise
-            # Whatever was under way, it was ended by the person.
-            return 1 if self._wishes.leave else 0
+            return await _first(work, asked)
         finally:
+            work.cancel()
             await self._end()
 
     async def _work(self) -> int:
@@ -108,17 +111,21 @@ class Stage:
         await self._sandbox.start(reset=self._wishes.reset)
 
     def _start_roles(self, settings: Settings) -> None:
-        service: IService = build.whole(settings, self._reactor)
-        service.privilegedStartService()
-        service.startService()
-        self._endings.append(lambda: self._stop_roles(service))
+        stages = build.whole(settings, self._reactor)
+        assert isinstance(stages, Stages)
+        stages.privilegedStartService()
+        stages.startService()
+        # The roles listen for signals, too, as they have to under twistd; here it is for us.
+        self._interrupts.install()
+        self._endings.append(lambda: self._stop_roles(stages))
 
     async def _unless_a_server_ends(self, following: Deferred[int]) -> int:
-        lost = self._sandbox.when_one_ended()
+        lost: Deferred[Any] = self._sandbox.when_one_ended()
         lost.addCallback(lambda how: Failure(SandboxError(how)))
-        result = await _first(following, lost)
-        assert isinstance(result, int)
-        return result
+        try:
+            return await _first(following, lost)
+        finally:
+            following.cancel()
 
     async def _follow(self, client: Client, settings: Settings) -> int:
         follower = Follower(self._reactor, client, url_of(settings))
@@ -155,23 +162,28 @@ class Stage:
     async def _end(self) -> None:
         if self._interrupts.asked.called:
             click.echo("\nending ... (once more: at once)", err=True)
-        self._interrupts.insisted.addCallback(lambda _: self._sandbox.kill())
         while self._endings:
             await self._endings.pop()()
 
-    async def _stop_roles(self, service: IService) -> None:
-        waiting: Deferred[None] = Deferred()
-        self._interrupts.insisted.addCallback(lambda _: waiting.callback(None))
-        await _first(maybeDeferred(service.stopService), waiting)
+    async def _stop_roles(self, stages: Stages) -> None:
+        enough: Deferred[None] = Deferred()
+
+        def hurry(_: None) -> None:
+            stages.hurry()
+            self._reactor.callLater(_HURRY, enough.callback, None)
+
+        self._interrupts.insisted.addCallback(hurry)
+        await _first(stages.stopService(), enough)
 
     async def _stop_servers(self) -> None:
+        self._interrupts.insisted.addCallback(lambda _: self._sandbox.kill())
         await self._sandbox.stop()
 
     async def _close_directory(self) -> None:
         self._sandbox.directory.close()
 
 
-async def _first(*deferreds: Deferred[Any]) -> object:
+async def _first(*deferreds: Deferred[_T]) -> _T:
     """Return what the first of *deferreds* to fire brings, or raise it."""
     try:
         result, _ = await DeferredList(

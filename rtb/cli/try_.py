@@ -114,8 +114,8 @@ class _Trial:
                 self.reactor,
                 self.spec,
                 slots=1,
-                random=random.Random(),
-                printed=_print,  # noqa: S311
+                random=random.Random(),  # noqa: S311
+                printed=_print,
             )
         except ConfigurationError as problem:
             raise click.UsageError(f"{self.spec}: {problem}") from problem

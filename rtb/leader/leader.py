@@ -16,6 +16,7 @@ from rtb.broker import BrokerClient, Refused, Session
 from rtb.broker.topology import box, private, track
 from rtb.leader.reign import Reign
 from rtb.model.names import new_incarnation
+from rtb.model.pace import Pace
 
 __all__ = ["Leader"]
 
@@ -37,7 +38,6 @@ class Leader(Service):
 
     :param random_bytes: for incarnations
     :param capacity: N
-    :param epoch: seconds
     """
 
     _log = Logger()
@@ -49,14 +49,14 @@ class Leader(Service):
         *,
         name: str,
         capacity: int,
-        epoch: float,
+        pace: Pace,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._reactor = reactor
         self._client = client
         self._box = name
         self._capacity = capacity
-        self._epoch = epoch
+        self._pace = pace
         self._random_bytes = random_bytes
         self.reign: Reign | None = None
         self._stage = _Stage.CONNECTING
@@ -95,7 +95,7 @@ class Leader(Service):
             box=self._box,
             leader=new_incarnation(self._random_bytes),
             capacity=self._capacity,
-            epoch=self._epoch,
+            pace=self._pace,
         )
         # The lock comes before anything is consumed from the box.
         await session.consume(track(self._box), reign.tracked, prefetch=_PREFETCH, exclusive=True)

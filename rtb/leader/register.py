@@ -15,9 +15,7 @@ from rtb.model.wire import AgentState, Presence, Track, UnitKey
 
 __all__ = ["Agent", "Register", "Standing"]
 
-#: Seconds of silence after which nobody vouches for what an agent runs ...
-SILENT = 15.0
-#: ... and after which it is forgotten.
+#: Seconds of silence after which an agent is forgotten.
 FORGOTTEN = 60.0
 
 
@@ -47,10 +45,14 @@ class Agent:
 
 
 class Register:
-    """Keeps the agents of a box beside what the *tracker* says they have."""
+    """Keeps the agents of a box beside what the *tracker* says they have.
 
-    def __init__(self, tracker: Tracker) -> None:
+    :param silent: seconds after which nobody vouches for what a silent agent runs
+    """
+
+    def __init__(self, tracker: Tracker, silent: float) -> None:
         self._tracker = tracker
+        self._silent = silent
         self._agents: dict[str, Agent] = {}
         #: What the box offers: what its first agent offered. Others must offer it as well.
         self.workloads: list[str] = []
@@ -93,7 +95,7 @@ class Register:
             if (
                 agent.track.presence is Presence.READY
                 and agent.standing is Standing.WELCOME
-                and agent.silent(now) < SILENT
+                and agent.silent(now) < self._silent
             ):
                 # Holding, and given since the state that it last read.
                 has = len(agent.track.holding) + sum(
@@ -107,13 +109,25 @@ class Register:
         """Stop vouching for what silent agents run; forget, and return, those silent for long."""
         forgotten = []
         for name, agent in list(self._agents.items()):
-            if agent.silent(now) >= SILENT:
-                for entry in self._tracker.of_agent(name):
-                    self._tracker.remove(entry.key)
+            if agent.silent(now) >= self._silent:
+                self.disown(agent)
             if agent.silent(now) >= FORGOTTEN:
                 del self._agents[name]
                 forgotten.append(agent.track.name)
         return forgotten
+
+    def unreached(self, agent: Agent) -> None:
+        """*agent*'s queue, and so its connection, is gone: nothing for it until it says hello.
+
+        What it runs it vouches for when it is back; if its process is gone, nobody does.
+        """
+        agent.standing = Standing.UNREACHED
+        self.disown(agent)
+
+    def disown(self, agent: Agent) -> None:
+        """Vouch no longer for what *agent* has."""
+        for entry in self._tracker.of_agent(agent.track.agent):
+            self._tracker.remove(entry.key)
 
     def states(self, now: float) -> list[AgentState]:
         """Return the agents as reports show them."""

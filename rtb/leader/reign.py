@@ -22,6 +22,7 @@ from rtb.broker.post import Post
 from rtb.errors import RtbError
 from rtb.leader.register import Agent, Register, Standing
 from rtb.leader.reporter import Reporter
+from rtb.model.pace import Pace
 from rtb.model.tracker import Place, Tracker
 from rtb.model.wire import (
     Control,
@@ -44,8 +45,6 @@ __all__ = ["Reign"]
 
 #: Seconds that agents have to answer a roll call.
 ROLL_WAIT = 1.5
-#: Seconds between two signs of life.
-ROLL_EVERY = 2.0
 #: Messages of the box that may wait unacked: a full tracker leaves them there.
 _BOX_PREFETCH = 64
 
@@ -71,7 +70,6 @@ class Reign:
 
     :param reactor: its timers
     :param capacity: N
-    :param epoch: seconds; everything held is reported twice in that time
     """
 
     _log = Logger()
@@ -85,7 +83,7 @@ class Reign:
         box: str,
         leader: str,
         capacity: int,
-        epoch: float,
+        pace: Pace,
     ) -> None:
         self._reactor = reactor
         self._client = client
@@ -95,11 +93,12 @@ class Reign:
         self.leader = leader
         self.ledger = ""
         self.tracker = Tracker(capacity)
-        self.register = Register(self.tracker)
+        self.register = Register(self.tracker, pace.silent)
+        self._pace = pace
         self._phase = _Phase.CALLING
         self._letters: deque[_Letter] = deque()
         self._ledger_known: Deferred[None] = Deferred()
-        self._reporter = Reporter(reactor, client, self._post, self, self._reported, epoch=epoch)
+        self._reporter = Reporter(reactor, client, self._post, self, self._reported, pace)
         self._beat = LoopingCall(self._tick)
         self._beat.clock = reactor
 
@@ -108,7 +107,7 @@ class Reign:
     async def begin(self) -> None:
         """Call the roll, meet the ledger, report what is held, and take units from the box."""
         self._roll(call=True)
-        self._beat.start(ROLL_EVERY, now=False)
+        self._beat.start(self._pace.roll, now=False)
         await self._reporter.hello()
         await deferLater(self._reactor, ROLL_WAIT, lambda: None)
         await self._ledger_known
@@ -285,8 +284,8 @@ class Reign:
         )
         if failure.check(Returned):
             # This hand-out was not received; it proves nothing about the process.
-            agent.standing = Standing.UNREACHED
             self._lost_on_the_way([key for key in keys if key in self.tracker])
+            self.register.unreached(agent)
 
     def _lost_on_the_way(self, keys: list[UnitKey]) -> None:
         for key in keys:
@@ -325,9 +324,13 @@ class Reign:
             self._ledger_known.callback(None)
 
     def _tick(self) -> None:
-        for name in self.register.prune(self._reactor.seconds()):
+        now = self._reactor.seconds()
+        for name in self.register.prune(now):
             self._log.warn("agent {name} has been silent for a minute: forgotten", name=name)
         self._roll(call=False)
+        for agent in self.register:
+            if agent.standing is Standing.WELCOME and agent.silent(now) >= self._pace.roll:
+                self._send(agent)  # is its queue still there?
         self._changed()
 
     def _roll(self, *, call: bool) -> None:

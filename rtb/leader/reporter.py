@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from rtb.broker import BrokerClient, BrokerError
 from rtb.broker.post import Post
 from rtb.model.fill import Fill
+from rtb.model.pace import Pace
 from rtb.model.wire import Report, UnitKey, parts
 from rtb.pulse import Pulse
 
@@ -31,7 +32,6 @@ class Reporter:
     """Publishes the reports of *reign*.
 
     :param confirmed: told which new units a confirmed report named
-    :param epoch: seconds
     """
 
     _log = Logger()
@@ -43,8 +43,7 @@ class Reporter:
         post: Post,
         reign: Reign,
         confirmed: Callable[[list[UnitKey]], None],
-        *,
-        epoch: float,
+        pace: Pace,
     ) -> None:
         self._reactor = reactor
         self._client = client
@@ -54,9 +53,11 @@ class Reporter:
         self._number = 0
         self._new: list[UnitKey] = []
         self._said: tuple[object, ...] = ()
+        self._numbers_said = (0, 0)
+        self._said_at = 0.0
         self._fill = Fill(reactor.seconds())
         self._full_due = reactor.seconds()
-        self._full_every = epoch / 2
+        self._full_every = pace.full_report
         self._pulse = Pulse(self._work, self._failed)
         self._clock = LoopingCall(self._pulse.kick)
         self._clock.clock = reactor
@@ -101,6 +102,11 @@ class Reporter:
                 self._confirmed(part)
         if self._state() != self._said:
             await self._publish_full(first=False)
+        elif (
+            self._numbers() != self._numbers_said
+            and self._reactor.seconds() - self._said_at >= _STATE_EVERY
+        ):
+            await self._publish(self._make([]))
 
     async def _publish_full(self, *, first: bool) -> None:
         self._full_due = self._reactor.seconds() + self._full_every
@@ -125,9 +131,13 @@ class Reporter:
             for agent in self._reign.register
         )
 
+    def _numbers(self) -> tuple[int, int]:
+        return self._reign.tracker.queued, self._reign.tracker.running
+
     def _make(self, units: list[UnitKey], *, hello: bool = False, gone: bool = False) -> Report:
         self._number += 1
         self._said = self._state()
+        self._numbers_said, self._said_at = self._numbers(), self._reactor.seconds()
         reign = self._reign
         return Report(
             ledger="" if hello else reign.ledger,

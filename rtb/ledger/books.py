@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
-from rtb.ledger.lane import Lane
+from rtb.ledger.errors import SchemaError
+from rtb.ledger.lane import Lane, OnceOpen
 from rtb.ledger.queries import QUERIES
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move
@@ -76,17 +77,30 @@ class Books:
     :param key: this API's incarnation as the 31-bit key of an advisory lock, which the ``lock``
         lane holds as long as it is connected
     :param random: fractions for jitter
+    :param tables_gone: told when a table is missing: somebody made the database anew
     """
 
     def __init__(
-        self, reactor: Any, database: Database, *, key: int, random: Callable[[], float]
+        self,
+        reactor: Any,
+        database: Database,
+        *,
+        key: int,
+        random: Callable[[], float],
+        tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
         self._random = random
         self._key = key
+
+        def lane(limit: float, once_open: OnceOpen | None = None) -> Lane:
+            return Lane(
+                reactor, database, limit=limit, once_open=once_open, tables_gone=tables_gone
+            )
+
         hold = (QUERIES["lock_api"], {"lock_class": _API_LOCK, "key": key})
-        self._claims = Lane(reactor, database, limit=_BULK_LIMIT, once_open=hold)
-        self._flushes = Lane(reactor, database, limit=_BULK_LIMIT)
-        self._person = Lane(reactor, database, limit=_PERSON_LIMIT)
+        self._claims = lane(_BULK_LIMIT, hold)
+        self._flushes = lane(_BULK_LIMIT)
+        self._person = lane(_PERSON_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""

@@ -27,3 +27,6 @@ class BadDataError(LedgerError):
 
 class SchemaError(LedgerError):
     """The tables are not those that this version of rtb knows: run `rtb migrate`."""
+
+    #: A running API migrates by itself, as soon as it meets this.
+    retryable = True

@@ -7,7 +7,7 @@ a lane races each statement with a timer of its own and closes the connection of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
     from rtb.settings import Database
 
-__all__ = ["Lane"]
+__all__ = ["Lane", "OnceOpen", "Rows"]
 
 Rows = list[tuple[Any, ...]]
+#: A statement and its parameters.
+OnceOpen = tuple[str, Mapping[str, object]]
 
 #: Seconds that connecting may take.
 _CONNECT_LIMIT = 5.0
@@ -56,6 +58,7 @@ class Lane:
     :param database: whom to connect to
     :param limit: seconds that a statement may take, unless it is given its own limit
     :param once_open: a statement and its parameters to run on every new connection
+    :param tables_gone: told when a table is missing: somebody made the database anew
     """
 
     _log = Logger()
@@ -66,12 +69,14 @@ class Lane:
         database: Database,
         *,
         limit: float,
-        once_open: tuple[str, Mapping[str, object]] | None = None,
+        once_open: OnceOpen | None = None,
+        tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
         self._reactor = reactor
         self._database = database
         self._limit = limit
         self._once_open = once_open
+        self._tables_gone = tables_gone
         self._lock = DeferredLock()
         self._connection: _Connection | None = None
 
@@ -166,7 +171,9 @@ class Lane:
         if state.startswith(_BAD_DATA):
             return BadDataError(words)
         if state in _UNDEFINED:
-            return SchemaError(f"{words}: run `rtb migrate`")
+            gone = SchemaError(f"{words}: run `rtb migrate`")
+            self._tables_gone(gone)
+            return gone
         if state.startswith(("40", "55P03")):  # deadlock, lock time-out: nothing took effect
             return LedgerUnavailableError(words)
         self._forget(connection)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import msgspec
 
+from rtb.ledger.errors import SchemaError
 from rtb.ledger.lane import Lane, Rows
 from rtb.ledger.queries import QUERIES
 
@@ -36,10 +37,16 @@ class Page:
 class Reads:
     """The ledger, for those who look: on connections of their own, each with a limit of 2 s."""
 
-    def __init__(self, reactor: Any, database: Database) -> None:
-        self._glance = Lane(reactor, database, limit=_LIMIT)
-        self._pages = Lane(reactor, database, limit=_LIMIT)
-        self._streams = Lane(reactor, database, limit=_LIMIT)
+    def __init__(
+        self,
+        reactor: Any,
+        database: Database,
+        tables_gone: Callable[[SchemaError], None] = lambda problem: None,
+    ) -> None:
+        def lane() -> Lane:
+            return Lane(reactor, database, limit=_LIMIT, tables_gone=tables_gone)
+
+        self._glance, self._pages, self._streams = lane(), lane(), lane()
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,1 +1,1 @@
-"""."""
+"""Operating rtb: what tells how a role is."""

@@ -14,6 +14,7 @@ from rtb.agent.workloads import make_workloads
 from rtb.api.api import Api
 from rtb.broker import BrokerClient, shared
 from rtb.leader.leader import Leader
+from rtb.model.pace import Pace
 from rtb.roles.stages import Stages
 from rtb.settings import Settings
 
@@ -76,7 +77,7 @@ def _leader(settings: Settings, reactor: Any, client: BrokerClient, random: Rand
         client,
         name=settings.box,
         capacity=settings.max_queue,
-        epoch=settings.epoch,
+        pace=Pace(settings.epoch),
         random_bytes=random.randbytes,
     )
 
@@ -89,5 +90,6 @@ def _agent(settings: Settings, reactor: Any, client: BrokerClient, random: Rando
         make_workloads(reactor, settings.workloads, slots=settings.agent_slots, random=random),
         slots=settings.agent_slots,
         drain_timeout=settings.drain_timeout,
+        pace=Pace(settings.epoch),
         random_bytes=random.randbytes,
     )

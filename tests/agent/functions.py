@@ -11,8 +11,6 @@ import sys
 import time
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
-
 from rtb.workload import Permanent, Unit
 
 NO_FUNCTION = 1
@@ -67,6 +65,9 @@ def crashes(unit: Unit) -> None:
     ctypes.string_at(0)
 
 
+async def _coroutine() -> None: ...
+
+
 def returns(unit: Unit) -> Any:
     return {
         "nan": {"a": float("nan")},
@@ -75,7 +76,7 @@ def returns(unit: Unit) -> Any:
         "surrogate": "\ud800",
         "long": "x" * 70_000,
         "deep": functools.reduce(lambda inner, _: [inner], range(500), 1),
-        "deferred": succeed(1),
+        "coroutine": _coroutine(),
     }[unit.payload]
 
 
@@ -105,45 +106,3 @@ def closes_everything(unit: Unit) -> str:
     for fd in (0, 1, 2, 3, 4):
         os.close(fd)
     return "closed"
-
-
-async def coroutine(unit: Unit) -> Any:
-    return await succeed(unit.payload)
-
-
-@inlineCallbacks
-def inline(unit: Unit) -> Any:
-    yield succeed(1)
-    return unit.payload
-
-
-def deferred(unit: Unit) -> Deferred[Any]:
-    return succeed(unit.payload)
-
-
-async def cancelled(unit: Unit) -> None:
-    await Deferred()
-
-
-async def never_ends(unit: Unit) -> None:
-    while True:
-        try:
-            await Deferred()
-        except BaseException:
-            continue
-
-
-async def raises(unit: Unit) -> None:
-    raise Permanent("never") if unit.payload else KeyError("later")
-
-
-async def nan(unit: Unit) -> float:
-    return float("nan")
-
-
-class Callable_:
-    async def __call__(self, unit: Unit) -> Any:
-        return unit.payload
-
-
-instance = Callable_()

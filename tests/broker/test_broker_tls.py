@@ -15,12 +15,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from twisted.internet.defer import DeferredQueue
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import PrivateCertificate
 from twisted.logger import LogEvent, globalLogPublisher
-from twisted.protocols.portforward import ProxyFactory
 
 from rtb.settings import Broker
 from tests.broker.support import Connect, Sessions, message, read
+
+#: Of Twisted's own making, on the listening side.
+pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 
 
 def certificate() -> bytes:
@@ -46,6 +50,38 @@ def certificate() -> bytes:
     ) + made.public_bytes(pem)
 
 
+class Onward(Protocol):
+    """The plain side of a forwarded connection."""
+
+    def __init__(self, front: Protocol) -> None:
+        self.front = front
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.front.transport is not None
+        self.front.transport.write(data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        assert self.front.transport is not None
+        self.front.transport.loseConnection()
+
+
+class Front(Protocol):
+    """The TLS side of a forwarded connection."""
+
+    def __init__(self, endpoint: TCP4ClientEndpoint) -> None:
+        self.onward = connectProtocol(endpoint, Onward(self))
+
+    def dataReceived(self, data: bytes) -> None:
+        def write(onward: Onward) -> Onward:
+            onward.transport.write(data)
+            return onward
+
+        self.onward.addCallback(write)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.onward.addCallback(lambda onward: onward.transport.loseConnection())
+
+
 @pytest.fixture
 def tls(reactor: Any, vhost: Broker, tmp_path: Path) -> Iterator[tuple[Broker, Path]]:
     """The broker behind TLS, and the file with what one must trust for it."""
@@ -54,7 +90,7 @@ def tls(reactor: Any, vhost: Broker, tmp_path: Path) -> Iterator[tuple[Broker, P
     trusted.write_bytes(pem)
     port = reactor.listenSSL(
         0,
-        ProxyFactory(vhost.host, vhost.port),
+        Factory.forProtocol(lambda: Front(TCP4ClientEndpoint(reactor, vhost.host, vhost.port))),
         PrivateCertificate.loadPEM(pem).options(),
         interface="127.0.0.1",
     )

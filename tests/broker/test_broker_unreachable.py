@@ -123,7 +123,9 @@ async def test_a_port_that_hangs_up(
 
 
 @pytest.mark.parametrize(
-    "banner", [b"SSH-2.0-OpenSSH_9.2\r\n", b"AMQP\x01\x01\x00\x0a", b"\xff" * 99]
+    "banner",
+    [b"SSH-2.0-OpenSSH_9.2\r\n", b"AMQP\x01\x01\x00\x0a", b"\xff" * 99],
+    ids=["ssh", "version", "noise"],
 )
 @pytest_twisted.ensureDeferred
 async def test_a_port_that_speaks_something_else(

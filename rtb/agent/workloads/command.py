@@ -108,11 +108,16 @@ class _Process:
             self._last.feed(data)
 
     def _ended(self, how: Exit) -> None:
+        self._settle(how)
         self.command.ended(self)
+
+    def _settle(self, how: Exit) -> None:
         if how.code != 0:
             self.attempt.fail(str(how), permanent=how.code == _PERMANENT)
             return
         try:
-            self.attempt.settle(Succeeded(self._last.result()))
+            result = self._last.result()
         except UnusableResult as problem:
             self.attempt.fail(str(problem), permanent=True)
+        else:
+            self.attempt.settle(Succeeded(result))

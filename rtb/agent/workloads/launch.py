@@ -23,7 +23,7 @@ __all__ = ["Keeper", "clean_environment", "launcher"]
 #: What units get of the agent's environment. Everything else stays with the agent: its variables
 #: hold the addresses and passwords of broker and API. docs/workloads.md lists these.
 _PASSED = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|LANG|LANGUAGE|LC_[A-Z]+|PYTHON[A-Z]*|VIRTUAL_ENV"
+    r"PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|LANG|LANGUAGE|LC_[A-Z]+|PYTHON[A-Z_]*|VIRTUAL_ENV"
     r"|LD_LIBRARY_PATH|SSL_CERT_FILE|SSL_CERT_DIR|JAVA_HOME|HADOOP_(?:HOME|CONF_DIR)"
     r"|[A-Z]+_NUM_THREADS"
 )

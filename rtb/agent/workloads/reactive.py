@@ -73,8 +73,14 @@ class _Call:
 
     def end(self, grace: float) -> None:
         """Cancel it; settle without it where it does not listen in time."""
-        self._forced = self.owner.reactor.callLater(grace, self._settle, Stopped())
         self._result.cancel()
+        if self._attempt.done.called:
+            return
+        if grace > 0:
+            self._cancel_forced()
+            self._forced = self.owner.reactor.callLater(grace, self._settle, Stopped())
+        else:
+            self._settle(Stopped())
 
     def _returned(self, value: Any) -> None:
         try:
@@ -92,8 +98,11 @@ class _Call:
         self._settle(Failed(why, self._attempt.output, permanent))
 
     def _settle(self, outcome: Outcome) -> None:
+        self._cancel_forced()
         # A function that goes on after it was cancelled says nothing any more.
-        if self._forced is not None and self._forced.active():
-            self._forced.cancel()
         if not self._attempt.done.called:
             self._attempt.settle(outcome)
+
+    def _cancel_forced(self) -> None:
+        if self._forced is not None and self._forced.active():
+            self._forced.cancel()

@@ -88,11 +88,14 @@ class WarmFunction:
         else:
             worker.close()
 
-    def ended(self, worker: _Child) -> None:
+    def lost(self, worker: _Child) -> None:
         """*worker* is gone."""
         self._children.discard(worker)
         if worker in self._idle:
             self._idle.remove(worker)
+
+    def ended(self) -> None:
+        """A worker is gone, and the unit that it had is settled."""
         if self._closed is not None and not self._children:
             closed, self._closed = self._closed, None
             self.launch.keeper.close()
@@ -179,7 +182,11 @@ class _Child:
 
     def _ended(self, how: Exit) -> None:
         attempt, self._attempt = self._attempt, None
-        self.owner.ended(self)
+        self.owner.lost(self)
+        self._settle(attempt, how)
+        self.owner.ended()
+
+    def _settle(self, attempt: Attempt | None, how: Exit) -> None:
         if attempt is None:
             if how.code != 0:
                 self.log.warn(
@@ -201,6 +208,8 @@ def _settle(attempt: Attempt, frame: bytes) -> None:
         return
     try:
         # The child has checked it, but it is the unit's own process.
-        attempt.settle(Succeeded(encode(read(rest))))
+        result = encode(read(rest))
     except ValueError as problem:
         attempt.fail(str(problem), permanent=True)
+    else:
+        attempt.settle(Succeeded(result))

@@ -57,8 +57,8 @@ class Route:
 ROUTES = (
     Route("/", ("GET",), "summary"),
     Route("/next", ("GET",), "next_units"),
-    Route("/go/", ("GET", "POST"), "go", changes=True),
-    Route("/stop/", ("POST",), "stop", changes=True),
+    Route("/go", ("GET", "POST"), "go", changes=True),
+    Route("/stop", ("POST",), "stop", changes=True),
     Route("/orders", ("POST",), "place", changes=True, body=True),
     Route("/orders", ("GET",), "orders"),
     Route("/orders/<id>", ("GET",), "order"),

@@ -9,6 +9,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rtb.api.web.asking import limited
@@ -40,7 +41,7 @@ class Stream:
         #: Fires when the client has room again, or is gone; None while it has room.
         self._room: Deferred[None] | None = None
         self._gone = False
-        request.notifyFinish().addErrback(lambda _: self.stopProducing())
+        request.notifyFinish().addErrback(self._lost)
 
     async def run(self) -> None:
         """Send everything, until the end or until the client is gone.
@@ -86,6 +87,10 @@ class Stream:
         if close is not None:
             await close()
 
+    def _lost(self, _reason: Failure) -> None:
+        self._gone = True
+        self.resumeProducing()
+
     def pauseProducing(self) -> None:
         """Hold back: the client does not keep up."""
         if self._room is None:
@@ -99,6 +104,6 @@ class Stream:
 
     def stopProducing(self) -> None:
         """End: the client is gone."""
-        # First: whoever waits for room goes on at once, and may not fetch any more.
+        # Only that. The request learns of it right after this, and whoever waits for room must
+        # not go on before: it would finish a request that is about to be lost.
         self._gone = True
-        self.resumeProducing()
