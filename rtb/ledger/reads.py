@@ -21,8 +21,8 @@ __all__ = ["Page", "Reads"]
 _STATUSES = ("waiting", "sent", "queued", "processing", "success", "error", "cancelled")
 _SETTLED = ("success", "error", "cancelled")
 _LIMIT = 2.0
-#: Rows per round trip of a stream.
-_STREAM_ROWS = 1000
+#: Rows per round trip of a stream: with results of 64 KiB that is 13 MB at most.
+_STREAM_ROWS = 200
 _LARGEST = 2**63 - 1
 
 
