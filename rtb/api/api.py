@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,6 +19,7 @@ from rtb.api.herald import Herald
 from rtb.api.inbox import Inbox
 from rtb.api.opening import Opening
 from rtb.api.web.desk import READY
+from rtb.api.web.listening import Listening
 from rtb.api.web.site import make_site
 from rtb.broker import BrokerClient
 from rtb.broker.post import Post
@@ -65,13 +64,15 @@ class Api(MultiService):
         where = f"http://{settings.api_host}"
         desk = Desk(self._opening, self._books, self._reads, self._dispatcher, herald, where)
         site = make_site(desk, self._readiness, settings, reactor, random)
-        self._web = StreamServerEndpointService(
-            serverFromString(reactor, settings.api_listen), site
-        )
+        self._web = Listening(reactor, settings.api_listen, site)
         self._opening.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
-        """Open the port: one that is taken ends the process with a clear line."""
+        """Open the port.
+
+        :raises ConfigurationError: it cannot be had
+        """
+        super().privilegedStartService()
         self._web.privilegedStartService()
 
     def startService(self) -> None:

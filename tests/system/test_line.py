@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from contextlib import suppress
 from typing import Any
 
@@ -336,3 +337,15 @@ async def _until_it_listens(client: Client, line: Line) -> None:
                 await deferLater(line.reactor, 0.1, lambda: None)
                 continue
         return
+
+
+@ensure
+async def test_a_port_that_is_taken_is_one_line_and_exit_78(line: Line) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", line.port))
+        taken.listen()
+        role = line.start("rtb-api")
+        assert await role.life.ended == 78
+    said = role.log.read_text()
+    assert "Traceback" not in said
+    assert "RTB_API_HOST" in said
