@@ -7,12 +7,15 @@ from rtb.ledger.errors import (
     BadDataError,
     LedgerError,
     LedgerUnavailableError,
+    RefusedError,
     SchemaError,
     TooSlowError,
 )
 from rtb.ledger.reads import Page, Reads
+from rtb.ledger.verbs import Batch, Verbs
 
 __all__ = [
+    "Batch",
     "BadDataError",
     "Books",
     "BoxState",
@@ -22,7 +25,9 @@ __all__ = [
     "LedgerUnavailableError",
     "Page",
     "Reads",
+    "RefusedError",
     "SchemaError",
     "TooSlowError",
     "Verdict",
+    "Verbs",
 ]

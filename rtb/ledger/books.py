@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rtb.model.orders import NewOrder
     from rtb.settings import Database
 
-__all__ = ["Books", "BoxState", "Claim", "Forsaken", "Verdict"]
+__all__ = ["Books", "BoxState", "Claim", "Forsaken", "Verdict", "order_values"]
 
 #: Advisory lock class of the APIs' incarnations.
 _API_LOCK = 0x52544202
@@ -109,22 +109,35 @@ class Books:
 
     # ---- people
 
-    async def place(self, order: NewOrder) -> tuple[int, bool]:
-        """Book *order* with all its units; return its id and whether claims are going on."""
+    async def place(
+        self,
+        order: NewOrder,
+        *,
+        key: str | None = None,
+        fingerprint: str = "",
+        closed: bool = False,
+    ) -> dict[str, Any]:
+        """Book *order* with all its units; return its id, its units, and whether claims go on.
+
+        :param key: of the client's; a second order with it is not placed
+        :param fingerprint: of what was sent with the key
+        :param closed: the account must be there already
+        :raises RefusedError: placed before, placed at this moment, no such account, over its cap
+        """
         rows = await self._person.run(
             QUERIES["place"],
             {
-                "account": order.account,
-                "name": order.name or "",
-                "workload": order.workload,
-                "priority": order.priority,
+                **order_values(order),
+                "key": key,
+                "fingerprint": fingerprint,
+                "closed": closed,
                 "names": [unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)],
                 "payloads": [_payload(unit.payload) for unit in order.units],
             },
             limit=_BULK_LIMIT,
         )
-        ((order_id, going),) = rows
-        return order_id, going
+        answer: dict[str, Any] = msgspec.json.decode(rows[0][0])
+        return answer
 
     async def set_going(self, going: bool) -> None:
         """Let claims begin, or end."""
@@ -153,8 +166,10 @@ class Books:
         return [row[0] for row in await self._claims.run(QUERIES["claimable"])]
 
     async def wake(self) -> tuple[int, float | None]:
-        """Make due retries ready; return how many, and in how many seconds the next is due."""
+        """Make due retries and orders ready; say how many, and in how many seconds the next is."""
         ((woken,),) = await self._claims.run(QUERIES["wake"])
+        while (await self._claims.run(QUERIES["wake_order"]))[0][0] is not None:
+            woken += 1
         ((due,),) = await self._claims.run(QUERIES["next_wake"])
         return woken, due
 
@@ -284,6 +299,20 @@ class Books:
         return [(ledger, (unit, attempt), why) for ledger, unit, attempt, why in rows]
 
 
+def order_values(order: NewOrder) -> dict[str, Any]:
+    """Return the columns of *order*, without its units."""
+    return {
+        "account": order.account,
+        "name": order.name or "",
+        "workload": order.workload,
+        "priority": order.priority,
+        "labels": msgspec.json.encode(order.labels).decode(),
+        "not_before": order.not_before,
+        "max_failures": order.max_failures,
+        "time_limit": order.time_limit,
+    }
+
+
 def _payload(raw: bytes) -> str | None:
     return None if raw == b"null" else raw.decode()
 
@@ -299,6 +328,7 @@ def _unit(
     order: int,
     name: str,
     payload: str | None,
+    bump: int,
 ) -> Unit:
     raw = msgspec.Raw(payload.encode() if payload is not None else b"null")
-    return Unit(unit, attempt, account, weight, priority, workload, limit, order, name, raw)
+    return Unit(unit, attempt, account, weight, priority, workload, limit, order, name, raw, bump)

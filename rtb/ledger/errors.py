@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from rtb.errors import RtbError
 
-__all__ = ["BadDataError", "LedgerError", "LedgerUnavailableError", "SchemaError", "TooSlowError"]
+__all__ = [
+    "BadDataError",
+    "LedgerError",
+    "LedgerUnavailableError",
+    "RefusedError",
+    "SchemaError",
+    "TooSlowError",
+]
 
 
 class LedgerError(RtbError):
@@ -23,6 +30,17 @@ class TooSlowError(LedgerUnavailableError):
 
 class BadDataError(LedgerError):
     """PostgreSQL refused a value (SQLSTATE class 22 or 23): trying it again cannot help."""
+
+
+class RefusedError(LedgerError):
+    """The ledger does not take what was asked for, by a rule of its own; nothing took effect."""
+
+    def __init__(self, why: str, code: str, detail: str = "") -> None:
+        super().__init__(why)
+        #: SQLSTATE of class RT: "RT" and the HTTP status that it comes to.
+        self.code = code
+        #: JSON that belongs to it; for RT200 the answer that was given before.
+        self.detail = detail
 
 
 class SchemaError(LedgerError):

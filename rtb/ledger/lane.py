@@ -22,6 +22,7 @@ from rtb.ledger.errors import (
     BadDataError,
     LedgerError,
     LedgerUnavailableError,
+    RefusedError,
     SchemaError,
     TooSlowError,
 )
@@ -170,6 +171,9 @@ class Lane:
             return TooSlowError(words)
         if state.startswith(_BAD_DATA):
             return BadDataError(words)
+        if state.startswith("RT"):  # raised by rtb's own functions
+            diag = problem.diag
+            return RefusedError(diag.message_primary or words, state, diag.message_detail or "")
         if state in _UNDEFINED:
             gone = SchemaError(f"{words}: run `rtb migrate`")
             self._tables_gone(gone)

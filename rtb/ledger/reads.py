@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -67,12 +67,28 @@ class Reads:
         """Return the *limit* units that are first in line."""
         names = ("id", "name", "order", "account", "workload", "attempts")
         rows = await self._glance.run(QUERIES["next"], {"limit": limit})
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return [dict(zip(names, row[:-1], strict=True)) for row in rows]
 
-    async def orders(self, limit: int, cursor: int | None) -> Page:
-        """Return orders, newest first."""
-        before = cursor if cursor is not None else _LARGEST
-        rows = await self._pages.run(QUERIES["order_page"], {"before": before, "limit": limit})
+    async def orders(
+        self,
+        limit: int,
+        cursor: int | None,
+        *,
+        account: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        loading: bool = False,
+    ) -> Page:
+        """Return orders, newest first: of *account*, with all *labels*; or those that load."""
+        rows = await self._pages.run(
+            QUERIES["order_page"],
+            {
+                "before": cursor if cursor is not None else _LARGEST,
+                "limit": limit,
+                "account": account,
+                "labels": msgspec.json.encode(labels or {}).decode(),
+                "loading": loading,
+            },
+        )
         return _page([_order(row) for row in rows], limit)
 
     async def order(self, order: int) -> dict[str, Any] | None:
@@ -156,16 +172,28 @@ def _leader(row: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _order(row: tuple[Any, ...]) -> dict[str, Any]:
-    order, account, name, workload, priority, created_at, finished_at, *counts = row
-    units = _counts(counts)
+    order, account, name, workload, priority, created_at, finished_at, *more = row
+    labels, state, not_before, held_at, held_why, failures, limit, rate, errands, *counts = more
+    units = _counts([count or 0 for count in counts])
+    left = units["total"] - sum(units[status] for status in _SETTLED)
     return {
         "id": order,
         "account": account,
         "name": name,
         "workload": workload,
         "priority": priority,
-        "status": _roll_up(units),
+        "labels": labels,
+        "state": state,
+        "status": "waiting" if state == "loading" else _roll_up(units),
         "units": units,
+        "rate": round(rate or 0.0, 3),
+        "eta": round(left / rate, 1) if left and rate and rate > 1e-3 else None,
+        "pending": errands or [],
+        "max_failures": failures,
+        "time_limit": limit,
+        "not_before": _time(not_before),
+        "held_at": _time(held_at),
+        "held_why": held_why,
         "created_at": _time(created_at),
         "finished_at": _time(finished_at),
     }
@@ -197,6 +225,8 @@ def _unit(row: tuple[Any, ...] | list[Any]) -> dict[str, Any]:
         "held_at",
         "result",
         "error",
+        "held_why",
+        "priority",
     )
     unit = dict(zip(names, row, strict=True))
     unit["not_before"] = _time(unit["not_before"])

@@ -58,7 +58,7 @@ class Tracker:
         self.capacity = capacity
         self._entries: dict[UnitKey, Entry] = {}
         self._of_agent: dict[str, dict[UnitKey, Entry]] = {}
-        self._lines: dict[str, list[tuple[int, int, int, int]]] = {}
+        self._lines: dict[str, list[tuple[int, int, int, int, int]]] = {}
         self._claimants: dict[str, fairuse.Claimant] = {}
         self._count = dict.fromkeys(Place, 0)
         self._clock = 0
@@ -101,7 +101,8 @@ class Tracker:
                 self._move(entry, Place.STORED)
                 unit = entry.unit
                 line = self._lines.setdefault(entry.account, [])
-                heapq.heappush(line, (-unit.priority, unit.order, unit.unit, unit.attempt))
+                place = (-unit.priority, unit.order, -unit.bump, unit.unit, unit.attempt)
+                heapq.heappush(line, place)
 
     def take(self, most: int) -> list[Unit]:
         """Return at most *most* stored units in fair order; they count as given from now on."""

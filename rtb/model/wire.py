@@ -94,6 +94,8 @@ class Unit(msgspec.Struct, array_like=True, frozen=True):
     name: str
     #: JSON, at most 64 KiB, passed through untouched.
     payload: msgspec.Raw
+    #: Its own priority, inside its order; higher goes first.
+    bump: int = 0
 
     @property
     def key(self) -> UnitKey:

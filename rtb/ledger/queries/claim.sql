@@ -12,38 +12,11 @@ WITH box AS MATERIALIZED (
       LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
      WHERE b.name = %(box)s AND g.going
        AND b.seen >= e.epoch - 2  -- only while its leader reports
-), heads AS MATERIALIZED (
-    -- The first accounts in fair order; more than there is room for cannot be needed.
-    SELECT s.account_id, s.flying, s.weight, s.served, sum(s.ready) AS ready
-      FROM box, unnest(box.workloads) w, LATERAL (
-          SELECT * FROM shares s
-           WHERE s.workload = w AND s.ready > 0
-           ORDER BY s.next_key, s.served, s.account_id
-           LIMIT (SELECT room FROM box)) s
-     GROUP BY s.account_id, s.flying, s.weight, s.served
-     ORDER BY (s.flying + 1) / s.weight, s.served, s.account_id
-     LIMIT (SELECT room FROM box)
-), places AS MATERIALIZED (
-    -- The room's smallest keys (in flight + i) / weight: rtb.model.fairuse, in SQL.
-    SELECT h.account_id, i, row_number() OVER (
-               ORDER BY (h.flying + i) / h.weight, h.served, h.account_id) AS rank
-      FROM box, heads h, generate_series(1, least(h.ready, box.room)) i
-     ORDER BY rank
-     LIMIT (SELECT room FROM box)
 ), picked AS MATERIALIZED (
-    SELECT q.account_id, u.id, u.i
-      FROM box, (SELECT account_id, count(*) AS n FROM places GROUP BY account_id) q, LATERAL (
-          SELECT r.id, row_number() OVER (ORDER BY o.priority DESC, o.id, r.id) AS i
-            FROM orders o, LATERAL (
-                SELECT id FROM units
-                 WHERE order_id = o.id AND ready ORDER BY id LIMIT q.n) r
-           WHERE o.account_id = q.account_id AND o.finished_at IS NULL
-             AND o.workload = ANY (box.workloads)
-           ORDER BY o.priority DESC, o.id, r.id
-           LIMIT q.n) u
+    SELECT p.* FROM box, LATERAL rtb_pick(box.room, box.workloads) p
 ), locked AS MATERIALIZED (
     SELECT id FROM units
-     WHERE id = ANY (ARRAY(SELECT id FROM picked)) AND ready
+     WHERE id = ANY (ARRAY(SELECT unit_id FROM picked)) AND ready
      ORDER BY id FOR UPDATE
 ), moved AS (
     UPDATE units u
@@ -51,7 +24,7 @@ WITH box AS MATERIALIZED (
            attempt = u.attempt + 1, active = u.attempt + 1
       FROM locked, box
      WHERE u.id = locked.id
-    RETURNING u.id, u.attempt, u.round, u.order_id, u.name, u.payload
+    RETURNING u.id, u.attempt, u.round, u.order_id, u.name, u.payload, u.priority
 ), flown AS (
     INSERT INTO flights (unit_id, attempt, box_id, api, seen)
     SELECT moved.id, moved.attempt, box.id, %(api)s, box.epoch FROM moved, box
@@ -60,10 +33,9 @@ WITH box AS MATERIALIZED (
     SELECT id, round, attempt, 'claimed', %(box)s FROM moved
 )
 SELECT m.id, m.attempt, a.name, a.weight, o.priority, o.workload, o.time_limit, o.id, m.name,
-       m.payload::text, (SELECT ledger_id FROM gate)
+       m.payload::text, m.priority, (SELECT ledger_id FROM gate)
   FROM moved m
-  JOIN picked p ON p.id = m.id
-  JOIN places ON places.account_id = p.account_id AND places.i = p.i
+  JOIN picked p ON p.unit_id = m.id
   JOIN orders o ON o.id = m.order_id
   JOIN accounts a ON a.id = o.account_id
- ORDER BY places.rank;
+ ORDER BY p.rank;

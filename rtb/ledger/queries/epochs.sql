@@ -46,10 +46,15 @@ WITH due AS MATERIALIZED (
 )
 SELECT count(*) FROM woken;
 
+-- name: wake_order
+-- One at a time: each locks its account's counter before its own.
+SELECT rtb_wake_order();
+
 -- name: next_wake
--- Seconds until the next retry is due.
-SELECT extract(epoch FROM min(not_before) - now())::float8 FROM units
- WHERE not_before IS NOT NULL;
+-- Seconds until the next retry or order is due.
+SELECT extract(epoch FROM least(
+           (SELECT min(not_before) FROM units WHERE not_before IS NOT NULL),
+           (SELECT min(not_before) FROM orders WHERE not_before IS NOT NULL)) - now())::float8;
 
 -- name: lock_api
 -- Shared, so that a new connection of the same API need not wait for the end of its last one.

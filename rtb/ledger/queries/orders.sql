@@ -1,20 +1,24 @@
 -- name: place
-WITH account AS (
-    INSERT INTO accounts (name) VALUES (%(account)s)
-    ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name
-    RETURNING id
+-- Refuses a key that somebody else uses at this moment, then one that was used; then books all,
+-- and refuses what brings the account over its cap, whose counter is held by then.
+SELECT rtb_take_key(%(key)s, %(fingerprint)s);
+WITH account AS MATERIALIZED (
+    SELECT rtb_account(%(account)s, %(closed)s) AS id
 ), placed AS (
-    INSERT INTO orders (account_id, name, workload, priority)
-    SELECT id, %(name)s, %(workload)s, %(priority)s FROM account
+    INSERT INTO orders (account_id, name, workload, priority, labels, not_before, max_failures,
+                        time_limit)
+    SELECT id, %(name)s, %(workload)s, %(priority)s, %(labels)s::jsonb, %(not_before)s::timestamptz,
+           %(max_failures)s, %(time_limit)s::float8
+      FROM account
     RETURNING id
-), filled AS (
-    INSERT INTO units (order_id, name, payload)
-    SELECT placed.id, n.name, n.payload::json
-      FROM placed, unnest(%(names)s::text[], %(payloads)s::text[])
-           WITH ORDINALITY AS n (name, payload, i)
-     ORDER BY n.i
 )
-SELECT placed.id, g.going FROM placed, gate g;
+INSERT INTO units (order_id, name, payload)
+SELECT placed.id, n.name, n.payload::json
+  FROM placed, unnest(%(names)s::text[], %(payloads)s::text[])
+       WITH ORDINALITY AS n (name, payload, i)
+ ORDER BY n.i;
+SELECT rtb_conclude_placing(%(key)s, %(fingerprint)s,
+                            currval(pg_get_serial_sequence('orders', 'id')));
 
 -- name: seed
 -- The first start's backlog, once per ledger; runs only the built-in coin flip.
@@ -39,41 +43,54 @@ SELECT placed.id, format('unit-%%s', lpad(i::text, length(%(count)s::text), '0')
 UPDATE gate SET going = %(going)s WHERE one RETURNING going;
 
 -- name: order_page
-SELECT o.id, a.name, o.name, o.workload, o.priority, o.created_at, o.finished_at,
+SELECT o.id, a.name, o.name, o.workload, o.priority, o.created_at, o.finished_at, o.labels,
+       o.state, o.not_before, o.held_at, o.held_why, o.max_failures, o.time_limit,
+       rtb_rate(c.pace, c.paced_at, c.begun_at),
+       (SELECT json_agg(json_build_object('verb', e.verb, 'followed', e.followed) ORDER BY e.id)
+          FROM errands e WHERE e.order_id = o.id),
        c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c.cancelled
   FROM orders o
   JOIN accounts a ON a.id = o.account_id
   JOIN counters c ON c.kind = 'order' AND c.id = o.id
- WHERE o.id < %(before)s
+ WHERE o.id < %(before)s AND (o.state = 'loading') = %(loading)s AND o.state <> 'discarded'
+   AND o.labels @> %(labels)s::jsonb
+   AND (%(account)s::text IS NULL OR a.name = %(account)s)
  ORDER BY o.id DESC
  LIMIT %(limit)s;
 
 -- name: order
-SELECT o.id, a.name, o.name, o.workload, o.priority, o.created_at, o.finished_at,
+SELECT o.id, a.name, o.name, o.workload, o.priority, o.created_at, o.finished_at, o.labels,
+       o.state, o.not_before, o.held_at, o.held_why, o.max_failures, o.time_limit,
+       rtb_rate(c.pace, c.paced_at, c.begun_at),
+       (SELECT json_agg(json_build_object('verb', e.verb, 'followed', e.followed) ORDER BY e.id)
+          FROM errands e WHERE e.order_id = o.id),
        c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c.cancelled
   FROM orders o
   JOIN accounts a ON a.id = o.account_id
-  JOIN counters c ON c.kind = 'order' AND c.id = o.id
- WHERE o.id = %(order)s;
+  LEFT JOIN counters c ON c.kind = 'order' AND c.id = o.id
+ WHERE o.id = %(order)s AND o.state <> 'discarded';
 
 -- name: order_exists
-SELECT FROM orders WHERE id = %(order)s;
+SELECT FROM orders WHERE id = %(order)s AND state IN ('open', 'cancelling');
 
 -- name: unit_page
 SELECT u.id, u.order_id, u.name, u.status, u.attempt, u.round, u.failures, u.losses,
-       u.not_before, u.held_at, u.result::text, u.error
+       u.not_before, u.held_at, u.result::text, u.error, u.held_why, u.priority
   FROM units u
  WHERE u.order_id = %(order)s AND u.id > %(after)s
+   AND EXISTS (SELECT FROM orders WHERE id = %(order)s AND state IN ('open', 'cancelling'))
    AND (%(status)s IS NULL OR u.status = %(status)s::unit_status)
  ORDER BY u.id
  LIMIT %(limit)s;
 
 -- name: unit
 SELECT u.id, u.order_id, u.name, u.status, u.attempt, u.round, u.failures, u.losses,
-       u.not_before, u.held_at, u.result::text, u.error, u.payload::text, b.name, f.holder
+       u.not_before, u.held_at, u.result::text, u.error, u.held_why, u.priority,
+       u.payload::text, b.name, f.holder
   FROM units u
   LEFT JOIN flights f ON f.unit_id = u.id
   LEFT JOIN boxes b ON b.id = f.box_id
+  JOIN orders o ON o.id = u.order_id AND o.state IN ('open', 'cancelling')
  WHERE u.id = %(unit)s;
 
 -- name: history
@@ -96,30 +113,9 @@ SELECT b.name, b.leader, b.seen >= e.epoch - 2 AS active, b.capacity,
 
 -- name: next
 -- Who is first in line: the pick of the claim, for all workloads and without claiming.
-WITH heads AS MATERIALIZED (
-    SELECT account_id, flying, weight, served, sum(ready) AS ready
-      FROM shares WHERE ready > 0
-     GROUP BY account_id, flying, weight, served
-     ORDER BY (flying + 1) / weight, served, account_id
-     LIMIT %(limit)s
-), places AS MATERIALIZED (
-    SELECT h.account_id, i, row_number() OVER (
-               ORDER BY (h.flying + i) / h.weight, h.served, h.account_id) AS rank
-      FROM heads h, generate_series(1, least(h.ready, %(limit)s)) i
-     ORDER BY rank
-     LIMIT %(limit)s
-)
-SELECT u.id, u.name, u.order_id, a.name, u.workload, u.attempt
-  FROM (SELECT account_id, count(*) AS n FROM places GROUP BY account_id) q
-  JOIN accounts a ON a.id = q.account_id
- CROSS JOIN LATERAL (
-      SELECT r.id, r.name, r.attempt, o.id AS order_id, o.workload,
-             row_number() OVER (ORDER BY o.priority DESC, o.id, r.id) AS i
-        FROM orders o, LATERAL (
-            SELECT id, name, attempt FROM units
-             WHERE order_id = o.id AND ready ORDER BY id LIMIT q.n) r
-       WHERE o.account_id = q.account_id AND o.finished_at IS NULL
-       ORDER BY o.priority DESC, o.id, r.id
-       LIMIT q.n) u
-  JOIN places p ON p.account_id = q.account_id AND p.i = u.i
+SELECT u.id, u.name, u.order_id, a.name, o.workload, u.attempt, p.rank
+  FROM rtb_pick(%(limit)s, ARRAY(SELECT DISTINCT workload FROM shares WHERE ready > 0)) p
+  JOIN units u ON u.id = p.unit_id
+  JOIN orders o ON o.id = p.order_id
+  JOIN accounts a ON a.id = p.account_id
  ORDER BY p.rank;
