@@ -186,6 +186,15 @@ SETTINGS: tuple[Setting, ...] = (
         help="units that a first start on an empty database creates; 0 for none",
     ),
     Setting(
+        name="RTB_ACCOUNTS",
+        attribute="accounts",
+        flag="--accounts",
+        default="open",
+        parse=parsing.choice("open", "closed"),
+        roles=_API,
+        help="closed: orders are taken only for accounts that POST /accounts/NAME made",
+    ),
+    Setting(
         name="RTB_EPOCH",
         attribute="epoch",
         flag="--epoch",
@@ -266,6 +275,7 @@ class Settings:
     trusted_network: bool
     box: str
     seed_count: int
+    accounts: str
     epoch: float
     drain_timeout: float
     agent_slots: int

@@ -15,15 +15,17 @@ from rtb.api.applier import Applier
 from rtb.api.desk import Desk
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.epochs import Epochs
+from rtb.api.follower import Follower
 from rtb.api.herald import Herald
 from rtb.api.inbox import Inbox
+from rtb.api.intake import Intake
 from rtb.api.opening import Opening
 from rtb.api.web.desk import READY
 from rtb.api.web.listening import Listening
 from rtb.api.web.site import make_site
 from rtb.broker import BrokerClient
 from rtb.broker.post import Post
-from rtb.ledger import Books, Reads
+from rtb.ledger import Books, Outlook, Reads, Verbs
 from rtb.model.names import new_incarnation
 from rtb.settings import Settings
 
@@ -57,12 +59,28 @@ class Api(MultiService):
         self._reads = Reads(reactor, settings.db, self._opening.again)
         herald = Herald(client, self._books, post)
         self._dispatcher = Dispatcher(reactor, client, self._books, post)
-        applier = Applier(client, self._books, post, self._dispatcher, herald)
+        self._verbs = Verbs(reactor, settings.db, self._opening.again)
+        self._outlook = Outlook(reactor, settings.db, self._opening.again)
+        self._follower = Follower(reactor, self._verbs, self._dispatcher, herald)
+        self._intake = Intake(reactor, settings.db, self._follower.kick)
+        applier = Applier(client, self._books, post, self._dispatcher, herald, self._follower)
         self._inbox = Inbox(reactor, client, self._books, post, applier)
         self._epochs = Epochs(reactor, client, self._books, post, settings.epoch)
         self.tally = applier.tally
         where = f"http://{settings.api_host}"
-        desk = Desk(self._opening, self._books, self._reads, self._dispatcher, herald, where)
+        desk = Desk(
+            self._opening,
+            self._books,
+            self._reads,
+            self._verbs,
+            self._outlook,
+            self._dispatcher,
+            herald,
+            self._follower,
+            self._intake,
+            where,
+            settings.accounts == "closed",
+        )
         site = make_site(desk, self._readiness, settings, reactor, random)
         self._web = Listening(reactor, settings.api_listen, site)
         self._opening.setServiceParent(self)
@@ -84,7 +102,13 @@ class Api(MultiService):
     async def _stop(self) -> None:
         # Nothing new comes in; what is under way is committed; then the connections close.
         await self._web.stopService()
-        for service in (self._epochs, self._inbox, self._dispatcher):
+        for service in (
+            self._intake,
+            self._epochs,
+            self._inbox,
+            self._follower,
+            self._dispatcher,
+        ):
             if service.running:
                 stopped = service.stopService()
                 if stopped is not None:
@@ -92,6 +116,8 @@ class Api(MultiService):
         await super().stopService()
         self._books.close()
         self._reads.close()
+        self._verbs.close()
+        self._outlook.close()
 
     def stopService(self) -> Deferred[None]:
         """Finish what is under way."""
@@ -102,6 +128,8 @@ class Api(MultiService):
             return
         self._inbox.startService()
         self._dispatcher.startService()
+        self._follower.startService()
+        self._intake.startService()
         self._epochs.startService()
         self._client.on_session(self._inbox.began)
 

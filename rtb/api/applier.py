@@ -14,6 +14,7 @@ import msgspec
 from twisted.logger import Logger
 
 from rtb.api.dispatcher import Dispatcher
+from rtb.api.follower import Follower
 from rtb.api.herald import Herald
 from rtb.broker import BrokerClient
 from rtb.broker.post import Post
@@ -51,12 +52,14 @@ class Applier:
         post: Post,
         dispatcher: Dispatcher,
         herald: Herald,
+        follower: Follower,
     ) -> None:
         self._client = client
         self._books = books
         self._post = post
         self._dispatcher = dispatcher
         self._herald = herald
+        self._follower = follower
         self.tally = Tally()
 
     async def ask_for_orphans(self) -> None:
@@ -170,6 +173,7 @@ class Applier:
         if isinstance(message, Barrier):
             if message.epoch:
                 await self._books.end_epoch(message.ledger, message.epoch)
+                self._follower.kick()
             await self._give_up(await self._books.forsaken(), Kind.RESCUED)
         elif isinstance(message, Report) and message.first and message.part == message.parts:
             await self._give_up(

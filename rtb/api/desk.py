@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
 from rtb.api.dispatcher import Dispatcher
+from rtb.api.follower import Follower
 from rtb.api.herald import Herald
+from rtb.api.intake import Intake
 from rtb.api.opening import Opening
-from rtb.ledger import Books, LedgerUnavailableError, Page, Reads
-from rtb.model.orders import NewOrder
+from rtb.api.upload import Upload
+from rtb.ledger import (
+    BadDataError,
+    Books,
+    LedgerUnavailableError,
+    Outlook,
+    Page,
+    Reads,
+    RefusedError,
+    Verbs,
+)
+from rtb.model.orders import BadOrderError, NewOrder
+from rtb.model.verbs import Filter, Verb
 
 __all__ = ["Desk"]
 
 _HINT = "nothing is handed out yet: POST /go/ starts it"
 
 
+class Load:
+    """An order on its way in, as the web sees it."""
+
+    def __init__(
+        self,
+        upload: Upload,
+        placed: Callable[[Deferred[dict[str, Any]]], Awaitable[dict[str, Any]]],
+    ) -> None:
+        self._placed = placed
+        self._upload = upload
+        self.feed = upload.feed
+        self.abort = upload.abort
+
+    async def end(self) -> dict[str, Any]:
+        """All of the body came; return the answer."""
+        return await self._placed(self._upload.end())
+
+
 class Desk:
     """The public face of the ledger.
 
     :param where: the API's own address, for hints
+    :param closed: orders are taken only for accounts that are there
     """
 
     def __init__(
@@ -27,16 +63,26 @@ class Desk:
         opening: Opening,
         books: Books,
         reads: Reads,
+        verbs: Verbs,
+        outlook: Outlook,
         dispatcher: Dispatcher,
         herald: Herald,
+        follower: Follower,
+        intake: Intake,
         where: str,
+        closed: bool,
     ) -> None:
         self._opening = opening
         self._open_books = books
         self._open_reads = reads
+        self._verbs = verbs
+        self._outlook = outlook
         self._dispatcher = dispatcher
         self._herald = herald
+        self._follower = follower
+        self._intake = intake
         self._where = where
+        self._closed = closed
 
     @property
     def _books(self) -> Books:
@@ -58,7 +104,12 @@ class Desk:
 
     async def next_units(self, limit: int) -> list[dict[str, Any]]:
         """Return the *limit* units that are first in line."""
-        return await self._reads.next_units(limit)
+        units = await self._reads.next_units(limit)
+        ranked = [(unit["workload"], rank) for rank, unit in enumerate(units)]
+        return [
+            {**unit, **code}
+            for unit, code in zip(units, await self._outlook.codes(ranked), strict=True)
+        ]
 
     async def set_going(self, going: bool) -> dict[str, Any]:
         """Start or stop claiming; what is in a tracker finishes either way."""
@@ -67,18 +118,100 @@ class Desk:
         self._herald.say_to_all()
         return {"going": going}
 
-    async def place(self, order: NewOrder) -> dict[str, Any]:
-        """Store *order*, whole or not at all."""
-        order_id, going = await self._books.place(order)
-        self._dispatcher.kick()
-        answer: dict[str, Any] = {"id": order_id, "units": len(order.units), "going": going}
-        if not going:
+    async def place(self, order: NewOrder, key: str | None, fingerprint: str) -> dict[str, Any]:
+        """Store *order*, whole or not at all; with *key*, once."""
+        placing = self._books.place(order, key=key, fingerprint=fingerprint, closed=self._closed)
+        try:
+            return await self._placed(Deferred.fromCoroutine(placing))
+        except BadDataError as problem:
+            raise BadOrderError(str(problem)) from problem
+
+    def load(
+        self,
+        order: NewOrder,
+        kind: str,
+        *,
+        about: bytes,
+        atomic: bool,
+        key: str | None,
+        hold_back: Callable[[bool], None],
+        refuse: Callable[[Failure], None],
+    ) -> Load:
+        """Begin to take *order* in, whose units come as a stream of *kind*."""
+        self._check()
+        upload = self._intake.begin(
+            order,
+            kind,
+            about=about,
+            atomic=atomic,
+            key=key,
+            closed=self._closed,
+            hold_back=hold_back,
+            refuse=refuse,
+        )
+        return Load(upload, self._placed)
+
+    async def _placed(self, placing: Deferred[dict[str, Any]]) -> dict[str, Any]:
+        try:
+            answer = await placing
+        except RefusedError as problem:
+            if problem.code != "RT200":
+                raise
+            answer = msgspec.json.decode(problem.detail)
+        if answer["going"]:
+            self._dispatcher.kick()
+            self._dispatcher.retry_later()  # it may have a time to wait for
+        else:
             answer["hint"] = f"{_HINT}, for example: curl -X POST {self._where}/go/"
         return answer
 
-    async def orders(self, limit: int, cursor: int | None) -> Page:
-        """Return orders, newest first."""
-        return await self._reads.orders(limit, cursor)
+    # ---- verbs
+
+    async def change_order(self, order: int, verb: Verb, why: str, priority: int) -> int | None:
+        """Do *verb* to *order*; return how many units that concerns, None if there is no order."""
+        self._check()
+        units = await self._verbs.change(order, verb, why=why, priority=priority)
+        self._follower.kick()
+        self._dispatcher.kick()
+        return units
+
+    async def count_units(self, order: int, verb: Verb, chosen: Filter) -> int | None:
+        """Return how many units *verb* would touch; None if there is no such order."""
+        self._check()
+        return await self._verbs.count(order, verb, chosen)
+
+    async def change_units(
+        self, order: int, verb: Verb, chosen: Filter, units: int, why: str, priority: int
+    ) -> None:
+        """Do *verb* to the units of *order* that were counted."""
+        self._check()
+        await self._verbs.change_units(order, verb, chosen, units, why=why, priority=priority)
+        self._follower.kick()
+
+    async def set_account(
+        self, name: str, weight: float | None, cap: int | None, sets_cap: bool
+    ) -> dict[str, Any]:
+        """Set an account's weight, its cap, or both; return what it has now."""
+        self._check()
+        account = await self._verbs.set_account(name, weight=weight, cap=cap, sets_cap=sets_cap)
+        self._herald.say_to_all()
+        return account
+
+    # ---- looking
+
+    async def orders(
+        self,
+        limit: int,
+        cursor: int | None,
+        *,
+        account: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        loading: bool = False,
+    ) -> Page:
+        """Return orders, newest first: of *account*, with all *labels*; or those that load."""
+        return await self._reads.orders(
+            limit, cursor, account=account, labels=labels, loading=loading
+        )
 
     async def order(self, order: int) -> dict[str, Any] | None:
         """Return one order with its counts."""
@@ -95,8 +228,21 @@ class Desk:
         return self._reads.all_units(order, status)
 
     async def unit(self, unit: int) -> dict[str, Any] | None:
-        """Return one unit with its history."""
-        return await self._reads.unit(unit)
+        """Return one unit with its history, and why it waits if it does."""
+        found = await self._reads.unit(unit)
+        if found is not None:
+            found["waits"] = await self._outlook.unit(unit)
+        return found
+
+    async def fair(self) -> list[dict[str, Any]]:
+        """Return what each account has and what is due to it."""
+        self._check()
+        return await self._outlook.fair()
+
+    async def forecast(self, order: int) -> dict[str, Any] | None:
+        """Return when *order* goes on and ends, and why it waits; None if there is none."""
+        self._check()
+        return await self._outlook.order(order)
 
     async def drain(self, agent: str) -> bool:
         """Let *agent* take nothing new; False if there is none of that id."""

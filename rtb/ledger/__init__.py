@@ -11,23 +11,27 @@ from rtb.ledger.errors import (
     SchemaError,
     TooSlowError,
 )
+from rtb.ledger.loading import Loading
+from rtb.ledger.outlook import Outlook
 from rtb.ledger.reads import Page, Reads
 from rtb.ledger.verbs import Batch, Verbs
 
 __all__ = [
-    "Batch",
     "BadDataError",
+    "Batch",
     "Books",
     "BoxState",
     "Claim",
     "Forsaken",
     "LedgerError",
     "LedgerUnavailableError",
+    "Loading",
+    "Outlook",
     "Page",
     "Reads",
     "RefusedError",
     "SchemaError",
     "TooSlowError",
-    "Verdict",
     "Verbs",
+    "Verdict",
 ]

@@ -30,8 +30,10 @@ _HELD = {Verb.HOLD: False, Verb.RELEASE: True}
 class Batch:
     """Units of an errand that have followed just now."""
 
-    #: None have to follow any more.
+    #: None have to follow any more; or somebody else sees to it.
     done: bool
+    #: This was done here.
+    busy: bool
     units: int
     #: Attempts that were closed under way, each with its box.
     closed: list[tuple[str, UnitKey]]
@@ -161,11 +163,11 @@ class Verbs:
         name = {"cancel": "follow_cancel", "discard": "follow_discard"}.get(verb, "follow_units")
         rows: Rows = await self._batches.run(QUERIES[name], {"errand": errand})
         if not rows:
-            return Batch(True, 0, [])
+            return Batch(True, False, 0, [])
         _, done, units, closed = rows[0]
         if done:
             await self._batches.run(QUERIES["end_errand"], {"errand": errand})
-        return Batch(done, units, [(box, (unit, attempt)) for box, unit, attempt in closed])
+        return Batch(done, True, units, [(box, (unit, attempt)) for box, unit, attempt in closed])
 
     async def tidy(self) -> int:
         """Discard what nobody goes on loading, and forget old keys; return how many loads."""

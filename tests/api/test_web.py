@@ -208,7 +208,7 @@ async def test_a_bad_order_is_refused_with_its_place(
     ("path", "headers"),
     [
         ("/orders", {}),
-        ("/orders", {"Content-Type": "text/plain"}),
+        ("/orders", {"Content-Type": "text/html"}),
         ("/orders", {"Content-Type": "application/x-www-form-urlencoded"}),
         ("/orders", {"Content-Type": "application/json; charset=latin-1"}),
         ("/orders", {"Content-Type": "application/json", "Content-Encoding": "gzip"}),

@@ -24,11 +24,36 @@ class Page:
     cursor: int | None
 
 
+class RecordingLoad:
+    """Keeps the pieces; answers when it is told to."""
+
+    def __init__(self, hold_back: Any, refuse: Any) -> None:
+        self.hold_back = hold_back
+        self.refuse = refuse
+        self.pieces: list[bytes] = []
+        self.arrived: Deferred[None] = Deferred()
+        self.aborted: Deferred[None] = Deferred()
+
+    def feed(self, data: bytes) -> None:
+        self.pieces.append(data)
+        if not self.arrived.called:
+            self.arrived.callback(None)
+
+    def abort(self) -> None:
+        if not self.aborted.called:
+            self.aborted.callback(None)
+
+    async def end(self) -> dict[str, Any]:
+        return {"id": 8, "units": len(b"".join(self.pieces).split()), "going": True}
+
+
 class RecordingDesk:
     """Answers at once unless an answer is prepared; keeps what was asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.keys: list[tuple[str | None, str]] = []
+        self.loads: list[RecordingLoad] = []
         self.prepared: dict[str, Any] = {}
         self.readiness: Mapping[str, str] = {"ledger": "ready", "broker": "ready"}
 
@@ -48,11 +73,41 @@ class RecordingDesk:
     async def set_going(self, going: bool) -> Any:
         return await self._answer("set_going", going) or {"going": going}
 
-    async def place(self, order: NewOrder) -> Any:
+    async def place(self, order: NewOrder, key: str | None, fingerprint: str) -> Any:
+        self.keys.append((key, fingerprint))
         return await self._answer("place", order) or {"id": 7, "going": True, "units": 1}
 
-    async def orders(self, limit: int, cursor: int | None) -> Any:
-        return await self._answer("orders", limit, cursor) or Page([], None)
+    def load(self, order: NewOrder, kind: str, **how: Any) -> Any:
+        self.asked.append(("load", order, kind, how["atomic"], how["key"]))
+        prepared = self.prepared.get("load")
+        if isinstance(prepared, Exception):
+            raise prepared
+        self.loads.append(RecordingLoad(how["hold_back"], how["refuse"]))
+        return self.loads[-1]
+
+    async def change_order(self, order: int, verb: str, why: str, priority: int) -> Any:
+        return await self._answer("change_order", order, verb, why, priority)
+
+    async def count_units(self, order: int, verb: str, chosen: Any) -> Any:
+        return await self._answer("count_units", order, verb, chosen)
+
+    async def change_units(
+        self, order: int, verb: str, chosen: Any, units: int, why: str, priority: int
+    ) -> Any:
+        return await self._answer("change_units", order, verb, chosen, units, why, priority)
+
+    async def set_account(self, *asked: Any) -> Any:
+        return await self._answer("set_account", *asked)
+
+    async def fair(self) -> Any:
+        return await self._answer("fair")
+
+    async def forecast(self, order: int) -> Any:
+        return await self._answer("forecast", order)
+
+    async def orders(self, limit: int, cursor: int | None, **wanted: Any) -> Any:
+        more = (wanted,) if any(wanted.values()) else ()
+        return await self._answer("orders", limit, cursor, *more) or Page([], None)
 
     async def order(self, order: int) -> Any:
         return await self._answer("order", order)

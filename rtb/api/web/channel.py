@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from rtb.api.web.problem import Problem
+from rtb.api.web.upload import streamed_kind
 
 if TYPE_CHECKING:
     from rtb.api.web.site import ApiSite
@@ -47,6 +48,7 @@ class Channel(HTTPChannel):
     #: Bytes of the current body, or since the refusal.
     _received = 0
     _allowed = BODY_BYTES
+    _held_back = False
 
     def dataReceived(self, data: bytes) -> None:
         """Read some bytes of a request."""
@@ -75,15 +77,49 @@ class Channel(HTTPChannel):
             return
         self._received = 0
         self._expect_in(_BODY_SECONDS, "body")
-        super().allHeadersReceived()
+        if self._places() and streamed_kind(self.requests[-1].requestHeaders):
+            self._begin_upload(self.requests[-1])
+        if self._refusal is None:
+            super().allHeadersReceived()
+
+    def _begin_upload(self, request: Any) -> None:
+        try:
+            request.upload = self.site.uploads.begin(
+                self._version, self._path, request.requestHeaders, self
+            )
+        except Problem as problem:
+            self.refuse(problem)
+        else:
+            self._expect_in(_BODY_SECONDS, "next piece of the body")
+
+    def more(self) -> None:
+        """A piece of a body came that is taken as it comes: there is time again for the next."""
+        if not self._held_back:
+            self._expect_in(_BODY_SECONDS, "next piece of the body")
+
+    def hold_back(self, full: bool) -> None:
+        """Read nothing for a while, which is not the client's fault; or go on."""
+        if self._refusal is not None:
+            return
+        self._held_back = full
+        if full:
+            self._forget_deadline()
+            self._networkProducer.pauseProducing()
+        elif not self._handlingRequest:  # otherwise it goes on when the answer is out
+            self._networkProducer.resumeProducing()
+            self.more()
 
     def _problem_of_headers(self) -> Problem | None:
         if len(self._path) > _URL_BYTES:
             return Problem(HTTPStatus.REQUEST_URI_TOO_LONG, f"a URL has at most {_URL_BYTES} bytes")
-        path = self._path.partition(b"?")[0].rstrip(b"/")
-        places = self._command == b"POST" and path == b"/orders"
-        self._allowed = ORDER_BYTES if places else BODY_BYTES
+        self._allowed = ORDER_BYTES if self._places() else BODY_BYTES
+        if self._places() and streamed_kind(self.requests[-1].requestHeaders):
+            return None
         return self._too_large() if self.length and self.length > self._allowed else None
+
+    def _places(self) -> bool:
+        path = self._path.partition(b"?")[0].rstrip(b"/")
+        return bool(self._command == b"POST" and path == b"/orders")
 
     def takes(self, length: int) -> bool:
         """Say whether the body may go on by *length* bytes; refuse the request if not."""
@@ -100,7 +136,13 @@ class Channel(HTTPChannel):
 
     def refuse(self, problem: Problem) -> None:
         """Answer with *problem* at once, and read no further request on this connection."""
+        if self._refusal is not None:
+            return
         self._refusal = problem
+        if self._held_back:
+            self._networkProducer.resumeProducing()  # or it would not notice that it is refused
+        for request in self.requests:
+            request.abort_upload()
         self._received = 0
         self._forget_deadline()
         self.setTimeout(None)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from rtb.model.orders import NewOrder
+from twisted.python.failure import Failure
 
-__all__ = ["READY", "Desk", "Page", "Readiness"]
+from rtb.model.orders import NewOrder
+from rtb.model.verbs import Filter, Verb
+
+__all__ = ["READY", "Desk", "Load", "Page", "Readiness"]
 
 #: What :data:`Readiness` says of a part that is.
 READY = "ready"
@@ -28,6 +31,19 @@ class Page(Protocol):
         """Where the next page begins; None where this is the last."""
 
 
+class Load(Protocol):
+    """An order whose units are on their way in."""
+
+    def feed(self, data: bytes) -> None:
+        """A piece of the body came."""
+
+    def end(self) -> Awaitable[dict[str, Any]]:
+        """All of it came; return the answer."""
+
+    def abort(self) -> None:
+        """No more will come: nothing is to be placed."""
+
+
 class Desk(Protocol):
     """Answers each question of the web; never cancelled, even when nobody waits any more.
 
@@ -43,11 +59,65 @@ class Desk(Protocol):
     def set_going(self, going: bool) -> Awaitable[dict[str, Any]]:
         """Start or stop claiming; return what is so now."""
 
-    def place(self, order: NewOrder) -> Awaitable[dict[str, Any]]:
-        """Store *order*; return its id, ``going``, and what to do when that is false."""
+    def place(
+        self, order: NewOrder, key: str | None, fingerprint: str
+    ) -> Awaitable[dict[str, Any]]:
+        """Store *order*; return its id, ``going``, and what to do when that is false.
 
-    def orders(self, limit: int, cursor: int | None) -> Awaitable[Page]:
-        """Return orders, newest first."""
+        With *key*, only once: the same again gets the same answer, another *fingerprint* none.
+        """
+
+    def load(
+        self,
+        order: NewOrder,
+        kind: str,
+        *,
+        about: bytes,
+        atomic: bool,
+        key: str | None,
+        hold_back: Callable[[bool], None],
+        refuse: Callable[[Failure], None],
+    ) -> Load:
+        """Begin to take *order* in, whose units come as a stream of *kind*.
+
+        :param hold_back: told to let no more come for a while, and to go on
+        :param refuse: told why, if it fails before the end of the body
+        """
+
+    def change_order(
+        self, order: int, verb: Verb, why: str, priority: int
+    ) -> Awaitable[int | None]:
+        """Do *verb* to *order*; return how many units that concerns, None if there is no order."""
+
+    def count_units(self, order: int, verb: Verb, chosen: Filter) -> Awaitable[int | None]:
+        """Return how many units *verb* would touch; None if there is no such order."""
+
+    def change_units(
+        self, order: int, verb: Verb, chosen: Filter, units: int, why: str, priority: int
+    ) -> Awaitable[None]:
+        """Do *verb* to the units of *order* that were counted."""
+
+    def set_account(
+        self, name: str, weight: float | None, cap: int | None, sets_cap: bool
+    ) -> Awaitable[dict[str, Any]]:
+        """Set an account's weight, its cap, or both; return what it has now."""
+
+    def fair(self) -> Awaitable[list[dict[str, Any]]]:
+        """Return what each account has and what is due to it."""
+
+    def forecast(self, order: int) -> Awaitable[dict[str, Any] | None]:
+        """Return when *order* goes on and ends, and why it waits; None if there is none."""
+
+    def orders(
+        self,
+        limit: int,
+        cursor: int | None,
+        *,
+        account: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        loading: bool = False,
+    ) -> Awaitable[Page]:
+        """Return orders, newest first: of *account*, with all *labels*; or those that load."""
 
     def order(self, order: int) -> Awaitable[dict[str, Any] | None]:
         """Return one order with its counts."""

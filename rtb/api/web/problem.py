@@ -11,11 +11,15 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from rtb.api.web.asking import Late
 from rtb.errors import RtbError
+from rtb.ledger import RefusedError
+from rtb.model.lines import BadLinesError
 from rtb.model.orders import BadOrderError
 
 __all__ = ["Problem", "explain", "not_found"]
 
 _RETRY_SOON = {"Retry-After": "1"}
+#: When units have settled, there is room again.
+_RETRY_LATER = {"Retry-After": "10"}
 
 
 class Problem(Exception):
@@ -52,11 +56,26 @@ def not_found(what: str) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, f"there is no {what}")
 
 
+def _refused(error: RefusedError) -> Problem:
+    status = HTTPStatus(int(error.code.removeprefix("RT")))
+    if status is not HTTPStatus.TOO_MANY_REQUESTS:
+        return Problem(status, str(error), _RETRY_SOON if status is HTTPStatus.CONFLICT else None)
+    quota = msgspec.json.decode(error.detail)
+    return Problem(
+        status, str(error), _RETRY_LATER, code="CAP", cap=quota["cap"], remaining=quota["remaining"]
+    )
+
+
 def explain(error: BaseException | None) -> Problem | None:
     """Return the problem that *error* is for who asked; None where it is a defect of rtb."""
     match error:
         case Problem():
             return error
+        case BadLinesError():
+            errors = [{"line": fault.line, "reason": fault.reason} for fault in error.faults]
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), errors=errors)
+        case RefusedError():
+            return _refused(error)
         case BadOrderError():
             status = HTTPStatus.BAD_REQUEST if error.malformed else HTTPStatus.UNPROCESSABLE_ENTITY
             return Problem(status, str(error), pointer=error.pointer)

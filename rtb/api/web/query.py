@@ -6,11 +6,14 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from twisted.web.http_headers import Headers
+
 from rtb.api.web.problem import Problem, not_found
 from rtb.model.lifecycle import Status
 
-__all__ = ["Query", "id_in_path"]
+__all__ = ["Query", "id_in_path", "idempotency_key"]
 
+_KEY = re.compile(r"[!-~][ -~]{0,254}")
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 _LARGEST = 2**63 - 1
 _LIMIT_MAX = 1000
@@ -26,18 +29,66 @@ def id_in_path(text: str, what: str) -> int:
     return int(text)
 
 
+def idempotency_key(headers: Headers) -> str | None:
+    """Return the client's own name for its request, by which it is done only once.
+
+    :raises Problem: 400, it is no usable one
+    """
+    keys = headers.getRawHeaders("Idempotency-Key", [])
+    if not keys:
+        return None
+    if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, "an Idempotency-Key has 1 to 255 printable ASCII characters"
+        )
+    return keys[0]
+
+
 class Query:
     """What follows the ``?``; a name that is not *known*, or given twice, is refused."""
 
-    def __init__(self, args: Mapping[bytes, list[bytes]], *known: str) -> None:
+    def __init__(
+        self, args: Mapping[bytes, list[bytes]], *known: str, many: tuple[str, ...] = ()
+    ) -> None:
         self._values: dict[str, str] = {}
+        self._lists: dict[str, list[str]] = {}
         for name, values in args.items():
             text = name.decode("ascii", "replace")
             if text not in known:
                 raise _bad(text[:80], f"not known here; known: {', '.join(known) or 'none'}")
-            if len(values) != 1:
+            if text in many:
+                self._lists[text] = [value.decode("utf-8", "replace") for value in values]
+            elif len(values) != 1:
                 raise _bad(text, "given twice")
-            self._values[text] = values[0].decode("utf-8", "replace")
+            else:
+                self._values[text] = values[0].decode("utf-8", "replace")
+
+    def texts(self) -> dict[str, str]:
+        """Return all parameters that are there once, as they came."""
+        return dict(self._values)
+
+    def text(self, name: str) -> str | None:
+        """Return the parameter *name* as it came."""
+        return self._values.get(name)
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """Return what is written ``name=KEY:VALUE``, any number of times."""
+        pairs: dict[str, str] = {}
+        for text in self._lists.get(name, []):
+            key, found, value = text.partition(":")
+            if not found or key in pairs:
+                raise _bad(name, "must be KEY:VALUE, each key once")
+            pairs[key] = value
+        return pairs
+
+    def switch(self, name: str, default: bool) -> bool:
+        """Return whether *name* is true."""
+        text = self._values.get(name)
+        if text is None:
+            return default
+        if text not in ("true", "false"):
+            raise _bad(name, "must be true or false")
+        return text == "true"
 
     def limit(self, default: int) -> int:
         """Return how many rows to show."""

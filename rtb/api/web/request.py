@@ -15,6 +15,7 @@ from rtb.api.web.problem import Problem, explain, not_found
 
 if TYPE_CHECKING:
     from rtb.api.web.channel import Channel
+    from rtb.api.web.desk import Load
     from rtb.api.web.site import ApiSite
 
 __all__ = ["JSON", "PROBLEM", "SECURITY_HEADERS", "ApiRequest"]
@@ -44,11 +45,26 @@ class ApiRequest(Request):
         super().__init__(channel, *args, **kwargs)
         #: Names this request in its answer and in the log.
         self.id = channel.site.new_request_id()
+        #: Takes the body as it comes, where it is a stream.
+        self.upload: Load | None = None
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Keep a piece of the body, within its limit."""
-        if self.channel.takes(len(data)):
+        """Keep a piece of the body, within its limit, or pass it on."""
+        if self.upload is not None:
+            self.channel.more()
+            self.upload.feed(data)
+        elif self.channel.takes(len(data)):
             super().handleContentChunk(data)
+
+    def abort_upload(self) -> None:
+        """The body will not come to its end."""
+        if self.upload is not None:
+            self.upload.abort()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client is gone; what it sent in full is done all the same."""
+        self.abort_upload()
+        super().connectionLost(reason)
 
     def getRequestHostname(self) -> bytes:
         """Return a name that depends on nobody: the router needs one, and may build URLs of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
@@ -13,23 +14,28 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from rtb.api.web.asking import shielded, within
+from rtb.api.web.asking import limited, shielded, within
+from rtb.api.web.changes import read_account, read_change
 from rtb.api.web.desk import READY, Desk, Page, Readiness
 from rtb.api.web.guard import check_body_type, check_origin
 from rtb.api.web.problem import Problem, not_found
-from rtb.api.web.query import Query, id_in_path
+from rtb.api.web.query import Query, id_in_path, idempotency_key
 from rtb.api.web.request import JSON, ApiRequest
 from rtb.api.web.stream import NDJSON, Stream
 from rtb.model.names import BadNameError, check_box
 from rtb.model.orders import read_order
+from rtb.model.verbs import Verb
 
 __all__ = ["ANSWER_SECONDS", "ROUTES", "Answer", "Resources", "Route", "make_app"]
 
 #: Whoever asks has an answer after this long, whatever is away.
 ANSWER_SECONDS = 2.0
+#: The last lines of a stream are loaded, and the order is opened, within this.
+LOAD_SECONDS = 90.0
 _PAGE = 100
 _FIRST = 20
 _AGENT_MAX = 255
+_VERB = f"any({', '.join(Verb)}):verb"
 
 
 @attrs.frozen
@@ -63,6 +69,11 @@ ROUTES = (
     Route("/orders", ("GET",), "orders"),
     Route("/orders/<id>", ("GET",), "order"),
     Route("/orders/<id>/units", ("GET",), "units"),
+    Route("/orders/<id>/forecast", ("GET",), "forecast"),
+    Route(f"/orders/<id>/<{_VERB}>", ("POST",), "change_order", changes=True),
+    Route(f"/orders/<id>/units/<{_VERB}>", ("POST",), "change_units", changes=True),
+    Route("/fair", ("GET",), "fair"),
+    Route("/accounts/<name>", ("POST",), "set_account", changes=True, body=True),
     Route("/units/<id>", ("GET",), "unit"),
     Route("/agents/<agent>/drain", ("POST",), "drain", changes=True),
     Route("/leaders/<box>", ("DELETE",), "forget_leader", changes=True),
@@ -79,8 +90,10 @@ class Resources:
         self._desk = desk
         self._readiness = readiness
 
-    def _ask(self, ask: Callable[..., Awaitable[Any]], *args: object) -> Deferred[Any]:
-        return within(self._reactor, ANSWER_SECONDS, ask, *args)
+    def _ask(
+        self, ask: Callable[..., Awaitable[Any]], *args: object, **kwargs: object
+    ) -> Deferred[Any]:
+        return within(self._reactor, ANSWER_SECONDS, ask, *args, **kwargs)
 
     async def summary(self, request: ApiRequest) -> Answer:
         """Say how things are."""
@@ -101,19 +114,82 @@ class Resources:
 
     async def place(self, request: ApiRequest) -> Answer:
         """Take an order."""
-        order = read_order(request.content.read())
-        placed = await self._ask(self._desk.place, order)
+        if request.upload is not None:
+            ending = Deferred.fromCoroutine(_awaited(request.upload.end()))
+            placed = await limited(self._reactor, LOAD_SECONDS, ending)
+        else:
+            key = idempotency_key(request.requestHeaders)
+            body = request.content.read()
+            fingerprint = sha256(b"application/json\n" + body).hexdigest()
+            placed = await self._ask(self._desk.place, read_order(body), key, fingerprint)
         return Answer(placed, HTTPStatus.CREATED, {"Location": f"/orders/{placed['id']}"})
 
     async def orders(self, request: ApiRequest) -> Answer:
         """Show orders, a page at a time."""
-        query = Query(request.args, "limit", "cursor")
-        page = await self._ask(self._desk.orders, query.limit(_PAGE), query.cursor())
+        query = Query(
+            request.args, "limit", "cursor", "account", "label", "loading", many=("label",)
+        )
+        page = await self._ask(
+            self._desk.orders,
+            query.limit(_PAGE),
+            query.cursor(),
+            account=query.text("account"),
+            labels=query.pairs("label"),
+            loading=query.switch("loading", False),
+        )
         return _page("orders", page)
 
     async def order(self, request: ApiRequest, id: str) -> Answer:  # noqa: A002
         """Show one order."""
         return _found("order", await self._ask(self._desk.order, id_in_path(id, "order")))
+
+    async def change_order(self, request: ApiRequest, id: str, verb: str) -> Answer:  # noqa: A002
+        """Do something to an order; its units follow."""
+        order, what = id_in_path(id, "order"), Verb(verb)
+        asked = read_change(request.content.read(), what)
+        units = _present(
+            "order",
+            await self._ask(self._desk.change_order, order, what, asked.why, asked.priority),
+        )
+        return Answer({"id": order, "verb": what, "units": units}, HTTPStatus.ACCEPTED)
+
+    async def change_units(self, request: ApiRequest, id: str, verb: str) -> Answer:  # noqa: A002
+        """Do something to the units that a filter finds: count them first, then say the count."""
+        order, what = id_in_path(id, "order"), Verb(verb)
+        asked = read_change(request.content.read(), what, of_units=True)
+        units = _present(
+            "order", await self._ask(self._desk.count_units, order, what, asked.filter)
+        )
+        answer = {"id": order, "verb": what, "units": units}
+        if asked.expect_count is None:
+            hint = f'nothing was done: repeat it with "expect_count": {units}'
+            return Answer({**answer, "hint": hint})
+        if asked.expect_count != units:
+            raise Problem(
+                HTTPStatus.CONFLICT, f"the filter finds {units} units by now", units=units
+            )
+        await self._ask(
+            self._desk.change_units, order, what, asked.filter, units, asked.why, asked.priority
+        )
+        return Answer(answer, HTTPStatus.ACCEPTED)
+
+    async def forecast(self, request: ApiRequest, id: str) -> Answer:  # noqa: A002
+        """Say when an order goes on and ends, and why it waits."""
+        return _found("order", await self._ask(self._desk.forecast, id_in_path(id, "order")))
+
+    async def fair(self, request: ApiRequest) -> Answer:
+        """Show what each account has, and what is due to it."""
+        Query(request.args)
+        return Answer({"accounts": await self._ask(self._desk.fair)})
+
+    async def set_account(self, request: ApiRequest, name: str) -> Answer:
+        """Give an account a weight, a cap, or both; make it if it is new."""
+        account = read_account(name, request.content.read())
+        return Answer(
+            await self._ask(
+                self._desk.set_account, name, account.weight, account.cap, account.sets_cap
+            )
+        )
 
     async def units(self, request: ApiRequest, id: str) -> Answer | None:  # noqa: A002
         """Show an order's units, a page at a time or all in a stream."""
@@ -173,6 +249,10 @@ class Resources:
         return Answer({"ready": True, "parts": parts})
 
 
+async def _awaited(what: Awaitable[Any]) -> Any:
+    return await what
+
+
 def _present(what: str, found: Any) -> Any:
     if found is None:
         raise not_found(f"{what} of that id")
@@ -217,9 +297,10 @@ def _guarded(
         if route.changes:
             request.setHeader(b"Cache-Control", b"no-store")
             check_origin(request.requestHeaders)
-            empty = request.content.seek(0, 2) == 0
-            request.content.seek(0)
-            check_body_type(request.requestHeaders, empty=empty, may_be_empty=not route.body)
+            if request.upload is None:
+                empty = request.content.seek(0, 2) == 0
+                request.content.seek(0)
+                check_body_type(request.requestHeaders, empty=empty, may_be_empty=not route.body)
         said = await resource(request, **arguments)
         if said is None:
             return None

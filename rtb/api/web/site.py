@@ -18,6 +18,7 @@ from rtb.api.web.guard import Guard
 from rtb.api.web.problem import Problem
 from rtb.api.web.request import PROBLEM, SECURITY_HEADERS, ApiRequest
 from rtb.api.web.routes import Resources, make_app
+from rtb.api.web.upload import Uploads
 from rtb.settings import Settings
 
 __all__ = ["ApiSite", "make_site"]
@@ -33,12 +34,18 @@ class ApiSite(Site):
     displayTracebacks = False
 
     def __init__(
-        self, resource: IResource, guard: Guard, reactor: IReactorTime, random: Random
+        self,
+        resource: IResource,
+        guard: Guard,
+        uploads: Uploads,
+        reactor: IReactorTime,
+        random: Random,
     ) -> None:
         super().__init__(
             resource, requestFactory=ApiRequest, reactor=reactor, parsePOSTFormSubmission=False
         )
         self.guard = guard
+        self.uploads = uploads
         self._random = random
 
     def new_request_id(self) -> str:
@@ -95,4 +102,5 @@ def make_site(
 ) -> Site:
     """Return the site that answers for *desk*."""
     app = make_app(Resources(reactor, desk, readiness))
-    return ApiSite(app.resource(), Guard(settings), reactor, random)
+    guard = Guard(settings)
+    return ApiSite(app.resource(), guard, Uploads(desk, guard), reactor, random)

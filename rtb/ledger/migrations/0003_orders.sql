@@ -32,6 +32,8 @@ ALTER TABLE units
 DROP INDEX units_ready;
 CREATE INDEX units_ready ON units (order_id, priority DESC, id) WHERE ready;
 
+ALTER TABLE shares ADD COLUMN served_at timestamptz;
+
 ALTER TABLE counters
     ADD COLUMN ready bigint NOT NULL DEFAULT 0,  -- of an order: its ready units, barred or not
     -- Outcomes per second, fading with rtb_tau(): how fast it goes, without any history.
@@ -161,7 +163,9 @@ BEGIN
     UPDATE shares s
        SET flying = c.sent + c.queued + c.processing,
            served = CASE WHEN s.account_id = ANY (claimed.accounts) THEN g.claims
-                         ELSE s.served END
+                         ELSE s.served END,
+           served_at = CASE WHEN s.account_id = ANY (claimed.accounts) THEN now()
+                            ELSE s.served_at END
       FROM counters c, gate g, (
           SELECT array_agg(o.account_id) AS accounts
             FROM unnest(deltas) d JOIN orders o ON o.id = d.order_id
@@ -237,18 +241,22 @@ BEGIN
     RETURN found;
 END $$;
 
--- Refuses what would bring an account over its cap. Afterwards, when its counter is held.
-CREATE FUNCTION rtb_check_cap(the_account bigint, more bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- Refuses what would bring an account over its cap: :more units that are not counted yet, or
+-- :placed ones that are. It is exact where the account's counter is held.
+CREATE FUNCTION rtb_check_cap(the_account bigint, more bigint, placed bigint DEFAULT 0)
+RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     has record;
 BEGIN
-    SELECT a.cap, coalesce(c.waiting + c.sent + c.queued + c.processing, 0) + more AS open
+    SELECT a.cap, coalesce(c.waiting + c.sent + c.queued + c.processing, 0) + more AS open,
+           coalesce(c.waiting + c.sent + c.queued + c.processing, 0) - placed AS had
       INTO has
       FROM accounts a LEFT JOIN counters c ON c.kind = 'account' AND c.id = a.id
      WHERE a.id = the_account;
     IF has.open > has.cap THEN
         RAISE EXCEPTION 'the account would have more open units than its cap'
-            USING ERRCODE = 'RT429', DETAIL = json_build_object('cap', has.cap, 'open', has.open)::text;
+            USING ERRCODE = 'RT429', DETAIL = json_build_object(
+                'cap', has.cap, 'remaining', greatest(has.cap - has.had, 0))::text;
     END IF;
 END $$;
 
@@ -280,13 +288,15 @@ BEGIN
 END $$;
 
 -- Ends the placing of an order whose units are booked; returns its answer.
-CREATE FUNCTION rtb_conclude_placing(the_key text, the_fingerprint text, the_order bigint)
+CREATE FUNCTION rtb_conclude_placing(
+    the_key text, the_fingerprint text, the_order bigint, more jsonb DEFAULT '{}')
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     answer text;
 BEGIN
-    PERFORM rtb_check_cap((SELECT account_id FROM orders WHERE id = the_order), 0);
-    SELECT json_build_object('id', the_order, 'units', c.waiting, 'going', g.going)::text
+    PERFORM rtb_check_cap(o.account_id, 0, c.waiting)
+       FROM orders o JOIN counters c ON c.kind = 'order' AND c.id = o.id WHERE o.id = the_order;
+    SELECT (jsonb_build_object('id', the_order, 'units', c.waiting, 'going', g.going) || more)::text
       INTO answer FROM counters c, gate g WHERE c.kind = 'order' AND c.id = the_order;
     IF the_key IS NOT NULL THEN
         INSERT INTO idempotency_keys (key, fingerprint, answer)
@@ -304,6 +314,9 @@ BEGIN
     INSERT INTO counters (kind, id) VALUES ('account', the_account) ON CONFLICT DO NOTHING;
     PERFORM FROM counters WHERE kind = 'account' AND id = the_account FOR UPDATE;
     SELECT waiting INTO loaded FROM counters WHERE kind = 'order' AND id = the_order FOR UPDATE;
+    IF loaded IS NULL THEN
+        RAISE EXCEPTION 'an order has at least one unit' USING ERRCODE = 'RT422';
+    END IF;
     UPDATE counters SET waiting = waiting + loaded
      WHERE kind = 'account' AND id = the_account;
     UPDATE counters SET waiting = waiting + loaded WHERE kind = 'total';
@@ -320,7 +333,7 @@ CREATE FUNCTION rtb_pick(room bigint, kinds text[])
 RETURNS TABLE (rank bigint, account_id bigint, order_id bigint, unit_id bigint)
 LANGUAGE sql STABLE ROWS 50 AS $$
 WITH heads AS MATERIALIZED (
-    SELECT s.account_id, s.flying, s.weight, s.served, sum(s.ready) AS ready
+    SELECT s.account_id, s.flying, s.weight, s.served, sum(s.ready)::bigint AS ready
       FROM unnest(kinds) w, LATERAL (
           SELECT * FROM shares s
            WHERE s.workload = w AND s.ready > 0
@@ -343,7 +356,7 @@ WITH heads AS MATERIALIZED (
     SELECT p.account_id, count(*) AS n FROM places p GROUP BY p.account_id
 ), lines AS MATERIALIZED (
     SELECT q.account_id, q.n, o.id, o.priority, c.ready,
-           sum(c.ready) OVER (PARTITION BY q.account_id ORDER BY o.priority DESC, o.id)
+           (sum(c.ready) OVER (PARTITION BY q.account_id ORDER BY o.priority DESC, o.id))::bigint
                - c.ready AS earlier
       FROM quotas q, unnest(kinds) w, LATERAL (
           SELECT o.id, o.priority FROM orders o
