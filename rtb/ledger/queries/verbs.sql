@@ -183,16 +183,24 @@ SELECT e.id, (SELECT count(*) FROM chosen) < 5000, (SELECT count(*) FROM locked)
   FROM errand e;
 
 -- name: follow_discard
+-- From where the last batch ended: to find it by looking would be to walk over all that is gone.
 WITH errand AS MATERIALIZED (
     SELECT * FROM errands WHERE id = %(errand)s FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM units
      WHERE id = ANY (ARRAY(
          SELECT n.id FROM errand e, LATERAL (
-             SELECT u.id FROM units u WHERE u.order_id = e.order_id ORDER BY u.id LIMIT 5000) n))
+             SELECT u.id FROM units u WHERE u.order_id = e.order_id AND u.id > e.position
+              ORDER BY u.id LIMIT 5000) n))
     RETURNING id
+), walked AS (
+    UPDATE errands e
+       SET position = coalesce((SELECT max(id) FROM gone), e.position),
+           followed = e.followed + (SELECT count(*) FROM gone)
+      FROM errand WHERE e.id = errand.id
 )
-SELECT e.id, (SELECT count(*) FROM gone) < 5000, (SELECT count(*) FROM gone), '[]'::json FROM errand e;
+SELECT e.id, (SELECT count(*) FROM gone) < 5000, (SELECT count(*) FROM gone), '[]'::json
+  FROM errand e;
 
 -- name: end_errand
 -- All its units have followed. A cancelled order is like any other settled one from now on.
