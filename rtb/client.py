@@ -19,6 +19,8 @@ __all__ = ["ApiUnreachableError", "Client", "ClientError", "LeaderState", "Summa
 
 #: The API itself takes at most 2 s for what an answer waits for.
 _TIMEOUT = 10.0
+#: An upload may be of any size.
+_UPLOAD_TIMEOUT = 24 * 3600.0
 _HEADERS = Headers({"accept": ["application/json"], "content-type": ["application/json"]})
 
 
@@ -121,6 +123,30 @@ class Client:
         """Place *order* and return what the API says of it: its id, and what to do next."""
         return await self._ask("POST", "/orders", body=order)
 
+    async def place_lines(
+        self,
+        body: Any,
+        kind: str = "text/plain",
+        *,
+        key: str | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Place an order whose units come as lines (of JSON with ``application/x-ndjson``, CSV).
+
+        :param body: bytes, an open binary file, or a body producer of Twisted's
+        :param key: sent again with the same body, it is placed only once
+        :param query: ``account``, ``name``, ``workload``, ``atomic`` and so on
+        """
+        headers = Headers({"accept": ["application/json"], "content-type": [kind]})
+        if key is not None:
+            headers.addRawHeader("idempotency-key", key)
+        code, answer = await self._reached(
+            self._exchange("POST", "/orders", dict(query or {}), body, headers), _UPLOAD_TIMEOUT
+        )
+        if code >= 400:
+            raise _refusal(code, answer)
+        return msgspec.json.decode(answer)
+
     async def orders(self, *, limit: int | None = None, cursor: str | int | None = None) -> Any:
         """Return a page of the orders."""
         return await self._ask("GET", "/orders", {"limit": limit, "cursor": cursor})
@@ -128,6 +154,31 @@ class Client:
     async def order(self, order: int) -> Any:
         """Return one order with its counts."""
         return await self._ask("GET", f"/orders/{order}")
+
+    async def forecast(self, order: int) -> Any:
+        """Return when *order* goes on and ends, and why it waits."""
+        return await self._ask("GET", f"/orders/{order}/forecast")
+
+    async def fair(self) -> Any:
+        """Return what each account has and what is due to it."""
+        return await self._ask("GET", "/fair")
+
+    async def change_order(self, order: int, verb: str, **how: object) -> Any:
+        """Do *verb* (cancel, hold, release, retry, priority) to *order*; its units follow."""
+        return await self._ask("POST", f"/orders/{order}/{verb}", body=how)
+
+    async def change_units(self, order: int, verb: str, **how: object) -> Any:
+        """Do *verb* to the units of *order* that a filter finds.
+
+        Without ``expect_count`` they are only counted.
+        """
+        return await self._ask("POST", f"/orders/{order}/units/{verb}", body=how)
+
+    async def set_account(self, account: str, **has: object) -> Any:
+        """Give *account* a weight, a cap on its open units, or both."""
+        from urllib.parse import quote
+
+        return await self._ask("POST", f"/accounts/{quote(account, safe='')}", body=has)
 
     async def units(
         self,
@@ -166,27 +217,34 @@ class Client:
         return msgspec.json.decode(answer) if answer else None
 
     async def _exchange(
-        self, method: str, path: str, query: dict[str, str], content: bytes | None
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        content: Any,
+        headers: Headers = _HEADERS,
     ) -> tuple[int, bytes]:
         response = await self._http.request(
             method,
             self._base + path,
             params=query,
-            headers=_HEADERS,
+            headers=headers,
             data=content,
             reactor=self._reactor,
         )
         return response.code, await response.content()
 
     async def _reached(
-        self, exchange: Coroutine[defer.Deferred[Any], Any, tuple[int, bytes]]
+        self,
+        exchange: Coroutine[defer.Deferred[Any], Any, tuple[int, bytes]],
+        seconds: float = _TIMEOUT,
     ) -> tuple[int, bytes]:
         from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
         from twisted.web._newclient import RequestNotSent
         from twisted.web.client import ResponseFailed
 
         try:
-            return await defer.Deferred.fromCoroutine(exchange).addTimeout(_TIMEOUT, self._reactor)
+            return await defer.Deferred.fromCoroutine(exchange).addTimeout(seconds, self._reactor)
         except ResponseFailed as problem:
             # A caller who cancelled does not want to hear that the connection was lost by it.
             if any(reason.check(defer.CancelledError) for reason in problem.reasons):

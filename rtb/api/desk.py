@@ -158,10 +158,9 @@ class Desk:
             if problem.code != "RT200":
                 raise
             answer = msgspec.json.decode(problem.detail)
-        if answer["going"]:
-            self._dispatcher.kick()
-            self._dispatcher.retry_later()  # it may have a time to wait for
-        else:
+        self._dispatcher.kick()
+        self._dispatcher.retry_later()  # it may have a time to wait for
+        if not answer["going"]:
             answer["hint"] = f"{_HINT}, for example: curl -X POST {self._where}/go/"
         return answer
 

@@ -29,6 +29,8 @@ __all__ = ["Dispatcher"]
 _CLAIM_MOST = 2000
 #: Seconds before it looks again after the ledger failed.
 _RETRY = 0.5
+#: Seconds that it waits at most for what is due, which may be in years.
+_LOOK = 3600.0
 
 
 class Dispatcher(Service):
@@ -111,7 +113,7 @@ class Dispatcher(Service):
         if woken:
             self.kick()
         if due is not None and self.running:
-            self._timer = self._reactor.callLater(max(due, 0.0), self._wakes.kick)
+            self._timer = self._reactor.callLater(min(max(due, 0.0), _LOOK), self._wakes.kick)
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(RtbError):

@@ -21,7 +21,8 @@ WRONG = {
     "order counters": """
         SELECT c.id FROM counters c JOIN orders o ON o.id = c.id
          WHERE c.kind = 'order' AND o.state <> 'discarded' AND
-               ROW(c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c.cancelled, c.ready)
+               ROW(c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c.cancelled,
+                   c.ready)
                IS DISTINCT FROM (
                    SELECT ROW(count(*) FILTER (WHERE status = 'waiting'),
                           count(*) FILTER (WHERE status = 'sent'),

@@ -43,7 +43,7 @@ async def placed(line: Line, body: bytes, kind: str = "text/plain", query: str =
 
 async def until_nothing(line: Line) -> None:
     await until(
-        line, "SELECT WHERE NOT EXISTS (SELECT FROM orders) AND NOT EXISTS (SELECT FROM units)"
+        line, "SELECT 1 WHERE NOT EXISTS (SELECT FROM orders) AND NOT EXISTS (SELECT FROM units)"
     )
 
 
@@ -204,13 +204,13 @@ async def test_a_key_places_once(api: Line) -> None:
     slow = await sender(api)
     slow.begin(Idempotency_Key="s")
     slow.send(_lines(50_000))
-    await until(api, "SELECT FROM units WHERE name = 'u49999'")
+    await until(api, "SELECT 1 FROM units WHERE name = 'u49999'")
     for kind in ("text/plain", "application/json"):
         said = await post(api, "/orders", body, Content_Type=kind, Idempotency_Key="s")
         assert said[0] == 409, said
     slow.transport.abortConnection()
     await slow.ended
-    await until(api, "SELECT WHERE NOT EXISTS (SELECT FROM orders WHERE state <> 'open')")
+    await until(api, "SELECT 1 WHERE NOT EXISTS (SELECT FROM orders WHERE state <> 'open')")
     assert (await post(api, "/orders", body, Idempotency_Key="s"))[0] == 201
     assert (await api.client.status()).units.total == 4
 
@@ -221,7 +221,7 @@ async def test_an_upload_that_is_cut_leaves_nothing(api: Line) -> None:
     cut = await sender(api)
     cut.begin()
     cut.send(_lines(100_000))
-    await until(api, "SELECT FROM units LIMIT 1")
+    await until(api, "SELECT 1 FROM units LIMIT 1")
     assert (await api.client.status()).units.total == 0
     loading = (await get(api, "/orders?loading=true"))["orders"]
     assert loading[0]["state"] == "loading"
@@ -239,7 +239,7 @@ async def test_what_a_killed_api_was_loading_is_discarded(api: Line) -> None:
     cut = await sender(api)
     cut.begin()
     cut.send(_lines(100_000))
-    await until(api, "SELECT FROM units LIMIT 1")
+    await until(api, "SELECT 1 FROM units LIMIT 1")
     await api.roles[0].end(9)
     await cut.ended
     api.start("rtb-api")
@@ -252,7 +252,7 @@ async def test_an_order_is_cancelled_while_it_loads(api: Line) -> None:
     slow = await sender(api)
     slow.begin(Connection="close")
     slow.send(_lines(100_000))
-    await until(api, "SELECT FROM units LIMIT 1")
+    await until(api, "SELECT 1 FROM units LIMIT 1")
     ((loading,),) = api.sql("SELECT id FROM orders")
     assert (await post(api, f"/orders/{loading}/hold"))[0] == 409
     status, said = await post(api, f"/orders/{loading}/cancel")

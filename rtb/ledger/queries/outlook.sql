@@ -26,7 +26,8 @@ SELECT s.account_id, min(s.weight), min(s.flying),
 -- name: line_of_order
 -- An order, and what of its account goes before it.
 SELECT o.account_id, o.workload, o.state, o.held_at IS NOT NULL,
-       greatest(extract(epoch FROM o.not_before - now()), 0)::float8,
+       CASE WHEN o.not_before IS NOT NULL
+            THEN greatest(extract(epoch FROM o.not_before - now()), 0)::float8 END,
        c.ready, c.waiting - c.ready, c.sent + c.queued + c.processing,
        (SELECT coalesce(sum(f.ready), 0)::bigint
           FROM orders p JOIN counters f ON f.kind = 'order' AND f.id = p.id
@@ -41,7 +42,8 @@ SELECT workload FROM orders WHERE id = %(order)s;
 -- name: place_of_unit
 -- How many ready units of its order go before it; counted no further than to :most.
 SELECT u.order_id, u.status, u.held_at IS NOT NULL,
-       greatest(extract(epoch FROM u.not_before - now()), 0)::float8, u.ready,
+       CASE WHEN u.not_before IS NOT NULL
+            THEN greatest(extract(epoch FROM u.not_before - now()), 0)::float8 END, u.ready,
        (SELECT count(*) FROM (
            SELECT FROM units p
             WHERE p.order_id = u.order_id AND p.ready

@@ -1,0 +1,83 @@
+"""How long the pick takes, over few waiting units and over very many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+#: Rows are made in SQL, without the triggers, and the counters from them: orders of 1,000 units
+#: (or fewer), spread over the accounts.
+_FILL = """
+SET session_replication_role = replica;
+INSERT INTO accounts (name, weight)
+SELECT 'a' || i, 1 FROM generate_series(1, {accounts}) i;
+INSERT INTO orders (account_id, name, workload)
+SELECT 1 + i % {accounts}, 'o' || i, 'default' FROM generate_series(0, {orders} - 1) i;
+DROP INDEX units_ready, units_by_order;
+ALTER TABLE units DROP CONSTRAINT units_order_id_name_key;
+ALTER TABLE units DROP CONSTRAINT units_pkey;
+INSERT INTO units (order_id, name)
+SELECT 1 + i / {each}, 'u' || i FROM generate_series(0, {units} - 1) i;
+ALTER TABLE units ADD PRIMARY KEY (id);
+ALTER TABLE units ADD UNIQUE (order_id, name);
+CREATE INDEX units_ready ON units (order_id, priority DESC, id) WHERE ready;
+CREATE INDEX units_by_order ON units (order_id, id);
+INSERT INTO counters (kind, id, waiting, ready)
+SELECT 'order', o.id, {each}, {each} FROM orders o;
+INSERT INTO counters (kind, id, waiting)
+SELECT 'account', account_id, count(*) * {each} FROM orders GROUP BY account_id;
+UPDATE counters SET waiting = {units} WHERE kind = 'total';
+UPDATE orders SET ready = true;
+INSERT INTO shares (account_id, workload, ready, weight, served)
+SELECT account_id, 'default', count(*) * {each}, 1, account_id % 97 FROM orders
+ GROUP BY account_id;
+INSERT INTO boxes (name, leader, capacity, seen, workloads)
+VALUES ('outbox', 'bench', 50, 9223372036854775807, '{{default}}');
+UPDATE gate SET going = true;
+SET session_replication_role = DEFAULT;
+"""
+
+PICK = "SELECT * FROM rtb_pick(50, '{default}')"
+
+
+def fill(cursor: Any, units: int, accounts: int) -> None:
+    """Make *units* waiting units of *accounts* accounts, and VACUUM."""
+    each = max(1, min(1000, units // accounts))
+    cursor.execute("SET maintenance_work_mem = '1GB'; SET max_parallel_maintenance_workers = 2")
+    cursor.execute(_FILL.format(units=units, accounts=accounts, each=each, orders=units // each))
+    cursor.execute("VACUUM ANALYZE")
+
+
+def time_pick(cursor: Any, rounds: int = 300) -> float:
+    """Return the milliseconds that the SELECT of 50 places takes, warm: the median."""
+
+    def once() -> None:
+        cursor.execute(PICK)
+        assert len(cursor.fetchall()) == 50
+
+    return _timed(once, rounds)
+
+
+def time_claim(cursor: Any, claim: str, rounds: int = 40) -> float:
+    """Return the milliseconds that the whole claim of 50 takes, with its commit."""
+    values = {"box": "outbox", "most": 50, "api": 1}
+
+    def once() -> None:
+        cursor.execute(claim, values)
+        assert len(cursor.fetchall()) == 50
+        cursor.execute("UPDATE boxes SET capacity = capacity + 50")  # room for the next one
+
+    return _timed(once, rounds)
+
+
+def _timed(once: Callable[[], None], rounds: int) -> float:
+    for _ in range(20):
+        once()
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        once()
+        times.append(time.perf_counter() - began)
+    return median(times) * 1000
