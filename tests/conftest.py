@@ -33,6 +33,11 @@ def _given(*names: str) -> bool:
     return any(os.environ.get(name) or os.environ.get(f"{name}_FILE") for name in names)
 
 
+def pytest_collection_finish() -> None:
+    """Let the collection after each test look only at what the tests made: it costs 0.1 s else."""
+    gc.freeze()
+
+
 class LoggedFailures:
     """Each Failure that was logged during a test and not consumed by it."""
 

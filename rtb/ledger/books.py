@@ -100,18 +100,20 @@ class Books:
         hold = (QUERIES["lock_api"], {"lock_class": _API_LOCK, "key": key})
         self._claims = lane(_BULK_LIMIT, hold)
         self._flushes = lane(_BULK_LIMIT)
+        # An order of many units may take longer than a person's other wishes, which must not wait.
+        self._orders = lane(_BULK_LIMIT)
         self._person = lane(_PERSON_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""
-        for lane in (self._claims, self._flushes, self._person):
+        for lane in (self._claims, self._flushes, self._orders, self._person):
             lane.close()
 
     # ---- people
 
     async def place(self, order: NewOrder) -> tuple[int, bool]:
         """Book *order* with all its units; return its id and whether claims are going on."""
-        rows = await self._person.run(
+        rows = await self._orders.run(
             QUERIES["place"],
             {
                 "account": order.account,
@@ -121,7 +123,6 @@ class Books:
                 "names": [unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)],
                 "payloads": [_payload(unit.payload) for unit in order.units],
             },
-            limit=_BULK_LIMIT,
         )
         ((order_id, going),) = rows
         return order_id, going
@@ -179,6 +180,7 @@ class Books:
                 "kind": [move.kind for move in moves],
                 "vouches": [move.vouches for move in moves],
                 "holder": [move.holder for move in moves],
+                "started": [move.started for move in moves],
                 "result": [move.result for move in moves],
                 "why": [move.why for move in moves],
                 "jitter": [jitter(self._random()) for _ in moves],

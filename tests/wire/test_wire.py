@@ -283,14 +283,6 @@ def test_a_report_of_an_impossible_agent(field: str, value: Any) -> None:
         decode("status.queued", json.dumps(body).encode())
 
 
-@pytest.mark.parametrize("value", [-0.1, 1e300])
-def test_a_report_of_an_impossible_utilization(value: float) -> None:
-    with pytest.raises(WireError):
-        decode(
-            "status.queued", json.dumps(body_of("status.queued") | {"utilization": value}).encode()
-        )
-
-
 @pytest.mark.parametrize("box", ["", "A", "inbox", "a b", "a" * 64])
 def test_a_report_of_a_box_that_cannot_be(box: str) -> None:
     with pytest.raises(WireError, match="no name for a box"):

@@ -18,7 +18,7 @@ SELECT leader FROM box;
 UPDATE boxes b
    SET capacity = %(capacity)s, queued = %(queued)s, utilization = %(utilization)s,
        slots = %(slots)s, busy = %(busy)s, workloads = %(workloads)s::text[],
-       seen = CASE WHEN %(gone)s THEN 0 ELSE e.epoch END, reported_at = now()
+       seen = e.epoch - CASE WHEN %(gone)s THEN 3 ELSE 0 END, reported_at = now()
   FROM epochs e
  WHERE b.name = %(box)s AND b.leader = %(leader)s
 RETURNING b.id;
