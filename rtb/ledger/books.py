@@ -69,6 +69,7 @@ class BoxState:
     backlog: dict[str, int]
     weights: dict[str, float]
     draining: list[str]
+    recalled: bool
 
 
 class Books:
@@ -136,9 +137,10 @@ class Books:
         rows = await self._person.run(QUERIES["drain_agent"], {"agent": agent})
         return rows[0][0] if rows else None
 
-    async def forget_box(self, box: str) -> bool:
-        """Forget *box*, unless it has units in flight or was never there."""
-        return bool(await self._person.run(QUERIES["forget_box"], {"box": box}))
+    async def forget_box(self, box: str) -> bool | None:
+        """Forget *box*; return False if it is in use, and stays, and None if there is none."""
+        rows = await self._person.run(QUERIES["forget_box"], {"box": box})
+        return not rows[0][0] if rows else None
 
     # ---- claims
 

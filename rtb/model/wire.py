@@ -285,6 +285,8 @@ class Gave(StrEnum):
     SUPERSEDED = "superseded"
     #: The leader stops.
     STOPPED = "stopped"
+    #: The box has no agents, and another one has free slots.
+    RECALLED = "recalled"
     #: lost: the agent's process ended while it ran the unit.
     EXITED = "exited"
 
@@ -319,6 +321,8 @@ class Control(msgspec.Struct, kw_only=True):
     closed: list[UnitKey]
     #: Agents (incarnations) that shall drain.
     draining: list[str]
+    #: The box has no agents, and another one has free slots: give back what has not started.
+    recalled: bool = False
 
 
 class Barrier(msgspec.Struct, kw_only=True):

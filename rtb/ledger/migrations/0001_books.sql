@@ -128,6 +128,7 @@ CREATE TABLE boxes (
     busy integer NOT NULL DEFAULT 0,
     workloads text[] NOT NULL DEFAULT '{}',
     seen bigint NOT NULL,  -- epoch of the last report; an old one when its leader said goodbye
+    manned bigint NOT NULL,  -- epoch of the last report that showed a slot
     reported_at timestamptz NOT NULL DEFAULT now()
 );
 -- Every life of a leader of a box: one never seen becomes current, a superseded one never again.
@@ -148,6 +149,16 @@ CREATE TABLE agents (
     draining boolean NOT NULL DEFAULT false,  -- a person asked it to
     seen_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- A box is active while its leader reports; it is recalled, and asked to give back what has not
+-- started, when it has had no agent for three epochs while another has free slots for its work.
+CREATE VIEW box_states AS
+SELECT b.id, b.seen >= e.epoch - 2 AS active,
+       b.manned < e.epoch - 3 AND EXISTS (
+           SELECT FROM boxes o
+            WHERE o.id <> b.id AND o.seen >= e.epoch - 2 AND o.slots > o.busy + o.queued
+              AND o.workloads && b.workloads) AS recalled
+  FROM boxes b CROSS JOIN epochs e;
 
 -- Exact counts, by status; locked in the order (kind, id), always after the units.
 CREATE TABLE counters (

@@ -7,11 +7,12 @@ WITH box AS MATERIALIZED (
     SELECT b.id, b.workloads, e.epoch,
            greatest(0, least(b.capacity - coalesce(c.sent + c.queued, 0), %(most)s)) AS room
       FROM boxes b
+      JOIN box_states s USING (id)
       CROSS JOIN gate g
       CROSS JOIN epochs e
       LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
      WHERE b.name = %(box)s AND g.going
-       AND b.seen >= e.epoch - 2  -- only while its leader reports
+       AND s.active AND NOT s.recalled  -- only while its leader reports
      LIMIT 1  -- tells the planner so
 ), heads AS MATERIALIZED (
     -- The first accounts in fair order; more than there is room for cannot be needed.
