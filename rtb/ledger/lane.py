@@ -25,6 +25,7 @@ from rtb.ledger.errors import (
     SchemaError,
     TooSlowError,
 )
+from rtb.ledger.queries import Query
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -56,6 +57,13 @@ class _Connection(txpostgres.Connection):
     """A connection that takes its end while idle quietly: its lane looks before it is used."""
 
     cursorFactory = _Cursor
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor=reactor)
+        #: The names of the queries that are prepared on it, and of those that the statement under
+        #: way prepares.
+        self.prepared: set[str] = set()
+        self.preparing: set[str] = set()
 
     def continuePolling(self, swallowErrors: bool = False) -> None:
         super().continuePolling(swallowErrors=True)
@@ -102,11 +110,30 @@ class Lane:
         :raises BadDataError: a value was refused; nothing took effect
         :raises LedgerError: the statement was refused; nothing took effect
         """
+        return await self._locked(lambda connection: (sql, parameters))
+
+    async def run_prepared(self, *calls: tuple[Query, Mapping[str, object]]) -> Rows:
+        """Run *calls* in one round trip and one transaction; return the rows of the last.
+
+        Each query is prepared when its connection meets it first. Errors are those of :meth:`run`.
+        """
+        return await self._locked(lambda connection: _compose(connection, calls))
+
+    async def _locked(
+        self, compose: Callable[[_Connection], tuple[str, Mapping[str, object] | None]]
+    ) -> Rows:
         await self._lock.acquire()
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = await self._open()
-            return await self._statement(self._connection, sql, parameters)
+            connection = self._connection
+            prepared = len(connection.prepared)
+            try:
+                return await self._statement(connection, *compose(connection))
+            except LedgerError:
+                if len(connection.prepared) > prepared:  # or not: the error may have come first
+                    self._forget(connection)
+                raise
         finally:
             self._lock.release()
 
@@ -130,7 +157,8 @@ class Lane:
         milliseconds = int(self._limit * 1000)
         options = (
             f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
-            "-c idle_in_transaction_session_timeout=10000 -c timezone=UTC -c jit=off"
+            "-c idle_in_transaction_session_timeout=10000 -c timezone=UTC -c jit=off "
+            "-c plan_cache_mode=force_generic_plan"
         )
         try:
             opening = connection.connect(dsn(self._database, address=address, options=options))
@@ -163,7 +191,8 @@ class Lane:
         except TooSlowError:
             self._forget(connection)
             raise
-        except (ValueError, UnicodeError) as problem:  # NUL or a lone surrogate in a text
+        except (ValueError, UnicodeError) as problem:  # NUL or a lone surrogate: never sent
+            connection.prepared -= connection.preparing
             raise BadDataError(str(problem)) from problem
         except ConnectionDone as problem:  # closed by this process, while it stops
             raise LedgerUnavailableError("the connection was closed") from problem
@@ -182,6 +211,9 @@ class Lane:
             gone = SchemaError(f"{words}: run `rtb migrate`")
             self._tables_gone(gone)
             return gone
+        if state == "26000":  # an error kept it from being prepared
+            self._forget(connection)
+            return LedgerUnavailableError(words)
         if state.startswith(("40", "55P03")):  # deadlock, lock time-out: nothing took effect
             return LedgerUnavailableError(words)
         self._forget(connection)
@@ -193,6 +225,21 @@ class Lane:
         if self._connection is connection:
             self._connection = None
         _shut(connection)
+
+
+def _compose(
+    connection: _Connection, calls: tuple[tuple[Query, Mapping[str, object]], ...]
+) -> tuple[str, Mapping[str, object]]:
+    text: list[str] = []
+    values: dict[str, object] = {}
+    connection.preparing = {query.name for query, _ in calls} - connection.prepared
+    connection.prepared |= connection.preparing
+    for query, parameters in calls:
+        if query.name in connection.preparing:
+            text.append(query.prepare)
+        text.append(query.execute)
+        values |= {f"{query.name}_{name}": value for name, value in parameters.items()}
+    return "\n".join(text), values
 
 
 def _shut(connection: _Connection) -> None:

@@ -13,12 +13,12 @@ WITH moves AS MATERIALIZED (
     SELECT id, status, active, attempt, round, failures, losses, order_id
       FROM units
      WHERE id = ANY (%(unit)s::bigint[])
-       AND EXISTS (SELECT FROM gate WHERE ledger_id = %(ledger)s)
+       AND EXISTS (SELECT FROM gate WHERE ledger_id = %(ledger)s::text)
      ORDER BY id FOR UPDATE
 ), judged AS MATERIALIZED (
     SELECT l.id, l.attempt, l.round, l.status AS former, l.failures, l.losses, m.result, m.jitter,
            CASE WHEN m.kind = 'failed' AND l.failures + 1 >= o.max_failures THEN 'error'
-                WHEN lost_running AND l.losses + 1 >= %(max_losses)s THEN 'error'
+                WHEN lost_running AND l.losses + 1 >= %(max_losses)s::integer THEN 'error'
                 ELSE m.kind END AS kind,
            m.kind AS said, lost_running,
            CASE WHEN lost_running
@@ -27,6 +27,8 @@ WITH moves AS MATERIALIZED (
                 ELSE m.why END AS why
       FROM moves m
       JOIN locked l ON l.id = m.unit AND l.active = m.attempt
+       -- A leader's word counts while it leads; an agent's may have been folded into the same move.
+       AND (m.kind <> 'queued' OR m.holder IS NULL OR m.holder IN (SELECT leader FROM boxes))
       JOIN orders o ON o.id = l.order_id
      CROSS JOIN LATERAL (
           -- Its start may be told by this very flush.
@@ -42,7 +44,7 @@ WITH moves AS MATERIALIZED (
            box_id = CASE WHEN d.closing THEN NULL ELSE u.box_id END,
            ready = d.next = 'waiting' AND NOT d.delayed AND u.held_at IS NULL,
            not_before = CASE WHEN d.delayed THEN now() + make_interval(secs =>
-               d.jitter * (%(backoff)s::float8[])[least(d.failures + 1, %(backoffs)s)]) END,
+               d.jitter * (%(backoff)s::float8[])[least(d.failures + 1, %(backoffs)s::integer)]) END,
            failures = u.failures + (d.said = 'failed')::int,
            losses = u.losses + d.lost_running::int,
            result = CASE WHEN d.kind = 'success' THEN d.result::json ELSE u.result END,
@@ -57,6 +59,7 @@ WITH moves AS MATERIALIZED (
        SET seen = e.epoch, holder = coalesce(m.holder, f.holder)
       FROM moves m
       JOIN locked l ON l.id = m.unit AND l.active = m.attempt
+       AND (m.holder IS NULL OR m.holder IN (SELECT leader FROM boxes))
       LEFT JOIN decided d ON d.id = l.id
       CROSS JOIN epochs e
      WHERE m.vouches AND d.closing IS NOT TRUE AND f.unit_id = l.id
@@ -82,6 +85,6 @@ SELECT m.unit, m.attempt, d.kind,
        l.active IS NOT DISTINCT FROM m.attempt AS open,
        coalesce(d.delayed, false) AS delayed
   FROM moves m
-  LEFT JOIN gate g ON g.ledger_id = %(ledger)s
+  LEFT JOIN gate g ON g.ledger_id = %(ledger)s::text
   LEFT JOIN locked l ON l.id = m.unit
   LEFT JOIN decided d ON d.id = l.id AND d.attempt = m.attempt;
