@@ -8,6 +8,7 @@ a lane races each statement with a timer of its own and closes the connection of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -67,6 +68,12 @@ class _Connection(txpostgres.Connection):
 
     def continuePolling(self, swallowErrors: bool = False) -> None:
         super().continuePolling(swallowErrors=True)
+
+    def doRead(self) -> None:
+        # When the server ended, txpostgres may go on to watch a socket that is gone (seen: file
+        # descriptor -1). Whoever waits for an answer has been told by then.
+        with suppress(ValueError):
+            super().doRead()
 
 
 class Lane:

@@ -13,6 +13,7 @@ import pytest_twisted
 from ledger_support import connect, together
 from pytest_twisted import blockon
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import LoopingCall
 
 from rtb.ledger.errors import (
@@ -137,6 +138,40 @@ async def test_connecting_to_a_server_that_says_nothing_ends_in_time(
         with pytest.raises(LedgerUnavailableError, match="no answer within"):
             await lane.run("SELECT 1")
         assert 0.4 < ticks.stop() < 1.5
+
+
+class _Hangup(Protocol):
+    """A server that ends while a client introduces itself."""
+
+    last_word = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(self.last_word)
+        self.transport.loseConnection()
+
+
+_FATAL = b"SFATAL\0C57P03\0Mthe database system is shutting down\0\0"
+
+
+@pytest.mark.parametrize(
+    "last_word",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"R" + (8).to_bytes(4, "big") + bytes(4), id="welcome"),
+        pytest.param(b"E" + (4 + len(_FATAL)).to_bytes(4, "big") + _FATAL, id="fatal"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_ends_while_it_is_connected_to_is_no_unhandled_error(
+    reactor: Any, make_lane: Any, last_word: bytes
+) -> None:
+    kind = type("Hangup", (_Hangup,), {"last_word": last_word})
+    port = reactor.listenTCP(0, Factory.forProtocol(kind), interface="127.0.0.1")
+    lane = make_lane(Database(host="127.0.0.1", port=port.getHost().port, sslmode="disable"))
+    for _ in range(3):
+        with pytest.raises(LedgerUnavailableError, match=r"RTB_DB_HOST"):
+            await lane.run("SELECT 1")
+    await port.stopListening()
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "in a statement"])

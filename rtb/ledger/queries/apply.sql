@@ -17,6 +17,7 @@ WITH moves AS MATERIALIZED (
      ORDER BY id FOR UPDATE
 ), judged AS MATERIALIZED (
     SELECT l.id, l.attempt, l.round, l.status AS former, l.failures, l.losses, m.result, m.jitter,
+           m.vouches, m.holder, m.holder IS NULL OR m.holder IN (SELECT leader FROM boxes) AS led,
            CASE WHEN m.kind = 'failed' AND l.failures + 1 >= o.max_failures THEN 'error'
                 WHEN lost_running AND l.losses + 1 >= %(max_losses)s::integer THEN 'error'
                 ELSE m.kind END AS kind,
@@ -27,8 +28,6 @@ WITH moves AS MATERIALIZED (
                 ELSE m.why END AS why
       FROM moves m
       JOIN locked l ON l.id = m.unit AND l.active = m.attempt
-       -- A leader's word counts while it leads; an agent's may have been folded into the same move.
-       AND (m.kind <> 'queued' OR m.holder IS NULL OR m.holder IN (SELECT leader FROM boxes))
       JOIN orders o ON o.id = l.order_id
      CROSS JOIN LATERAL (
           -- Its start may be told by this very flush.
@@ -37,6 +36,8 @@ WITH moves AS MATERIALIZED (
     SELECT j.*, c.next, c.closing,
            j.said = 'failed' AND c.next = 'waiting' AS delayed
       FROM judged j JOIN lifecycle c ON c.status = j.former AND c.kind = j.kind
+     -- A leader's word counts while it leads; an agent's may have been folded into the same move.
+     WHERE j.led OR j.kind <> 'queued'
 ), moved AS (
     UPDATE units u
        SET status = d.next,
@@ -56,14 +57,13 @@ WITH moves AS MATERIALIZED (
     DELETE FROM flights f USING decided d WHERE d.closing AND f.unit_id = d.id
 ), vouched AS (
     UPDATE flights f
-       SET seen = e.epoch, holder = coalesce(m.holder, f.holder)
-      FROM moves m
-      JOIN locked l ON l.id = m.unit AND l.active = m.attempt
-       AND (m.holder IS NULL OR m.holder IN (SELECT leader FROM boxes))
-      LEFT JOIN decided d ON d.id = l.id
+       SET seen = e.epoch, holder = coalesce(j.holder, f.holder)
+      FROM judged j
+      -- Not `decided`: a join by unit with what looks like one row would be a loop over all pairs.
+      LEFT JOIN lifecycle c ON c.status = j.former AND c.kind = j.kind
       CROSS JOIN epochs e
-     WHERE m.vouches AND d.closing IS NOT TRUE AND f.unit_id = l.id
-       AND (f.seen < e.epoch OR f.holder IS DISTINCT FROM coalesce(m.holder, f.holder))
+     WHERE j.vouches AND j.led AND c.closing IS NOT TRUE AND f.unit_id = j.id
+       AND (f.seen < e.epoch OR f.holder IS DISTINCT FROM coalesce(j.holder, f.holder))
 ), told AS (
     INSERT INTO events (unit_id, round, attempt, kind, who, ran, detail)
     SELECT d.id, d.round, d.attempt,
