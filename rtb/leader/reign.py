@@ -28,6 +28,7 @@ from rtb.model.wire import (
     Control,
     Ended,
     Gave,
+    NewerVersionError,
     Out,
     Roll,
     Status,
@@ -190,6 +191,10 @@ class Reign:
             message = decode(delivery.routing_key, delivery.body)
             if not isinstance(message, kind):
                 raise WireError(f"{type(message).__name__} where {kind.__name__} belongs")
+        except NewerVersionError as problem:
+            # Left unacked: whoever leads after an upgrade may read it.
+            self._log.error("a message of {problem}: upgrade this leader", problem=problem)
+            return None
         except RtbError as problem:
             self._client.bury(delivery, str(problem), f"leader of {self.box}").addErrback(
                 self._unsaid
