@@ -128,6 +128,8 @@ class Reign:
     def end(self) -> None:
         """Hand out nothing more, from now on: somebody else may lead."""
         self._phase = _Phase.OVER
+        if not self._ledger_known.called:
+            self._ledger_known.callback(None)  # nobody shall wait for it any more
         self._reporter.stop()
         if self._beat.running:
             self._beat.stop()
