@@ -11,8 +11,10 @@ from itertools import groupby
 
 import attrs
 import msgspec
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from rtb import failpoint
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.herald import Herald
 from rtb.broker import BrokerClient
@@ -71,6 +73,7 @@ class Applier:
         """
         reports = [message for message in messages if isinstance(message, Report)]
         current = await self._book_states(reports)
+        failpoint.hit("a7")
         dead: list[Dead] = []
         closed: dict[str, list[UnitKey]] = defaultdict(list)
         boxes = {key: report.box for report in reports for key in report.units}
@@ -134,7 +137,9 @@ class Applier:
         if not moves:
             return [], []
         try:
-            verdicts = await self._books.apply(ledger, moves)
+            applying = Deferred.fromCoroutine(self._books.apply(ledger, moves))
+            failpoint.hit("a8")
+            verdicts = await applying
         except (BadDataError, TooSlowError) as problem:
             if len(moves) == 1:
                 if isinstance(problem, TooSlowError):
@@ -170,6 +175,7 @@ class Applier:
         if isinstance(message, Barrier):
             if message.epoch:
                 await self._books.end_epoch(message.ledger, message.epoch)
+                failpoint.hit("a11")
             await self._give_up(await self._books.forsaken(), Kind.RESCUED)
         elif isinstance(message, Report) and message.first and message.part == message.parts:
             await self._give_up(
@@ -177,6 +183,8 @@ class Applier:
             )
 
     async def _give_up(self, forsaken: Sequence[Forsaken], kind: Kind) -> None:
+        if forsaken:
+            failpoint.hit("a10")
         for ledger, group in groupby(forsaken, key=lambda row: row[0]):
             moves = [Move.giving_up(key, kind, why) for _, key, why in group]
             self._log.warn("{units} units rescued: {why}", units=len(moves), why=moves[0].why)
