@@ -57,7 +57,8 @@ Letter = tuple[str, bytes, str]
 def _unit(row: tuple[Any, ...]) -> Unit:
     said = json.loads(row[-1]) if row[-1] else None
     attempt = said.get("attempt") if isinstance(said, dict) else None
-    return Unit(*row[:-1], result_attempt=attempt)
+    number, order, name, status, last, active, round_, losses, _ = row
+    return Unit(number, order, name, status, last, active, round_, losses, attempt)
 
 
 class Outsider:
