@@ -99,19 +99,32 @@ class Applier:
                 if not verdict.open and verdict.key in boxes:
                     closed[boxes[verdict.key]].append(verdict.key)
         await self._conclude(messages[-1] if messages else None)
-        await self._answer(messages, closed)
+        refused = {(report.box, report.leader) for report in reports} - {
+            (report.box, report.leader) for report in reports if report.leader in current
+        }
+        await self._answer(messages, closed, refused)
         return dead
 
-    async def _answer(self, messages: Sequence[Said], closed: dict[str, list[UnitKey]]) -> None:
-        """Say the state to whoever reported everything, vouched for itself, or named the closed."""
+    async def _answer(
+        self,
+        messages: Sequence[Said],
+        closed: dict[str, list[UnitKey]],
+        refused: set[tuple[str, str]],
+    ) -> None:
+        """Say the state to whoever reported everything, vouched for itself, named the closed.
+
+        And to a leader that was refused: it may hold the lock of its box all the same, where the
+        late first word of an earlier life came after its own.
+        """
         boxes = {
             message.box
             for message in messages
             if (isinstance(message, Report) and (message.full or not message.ledger))
             or (isinstance(message, Status) and message.kind == StatusKind.HOLDING)
         }
-        for box in sorted(boxes | set(closed)):
-            await self._herald.say(box, closed[box])
+        for box in sorted(boxes | set(closed) | {box for box, _ in refused}):
+            leaders = [leader for whose, leader in sorted(refused) if whose == box]
+            await self._herald.say(box, closed[box], leaders)
 
     def flushed(self) -> None:
         """A flush was committed: places may be free."""

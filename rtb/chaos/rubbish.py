@@ -12,9 +12,12 @@ Bad = tuple[str, bytes]
 _STATUS = ("processing", "success", "error", "failed", "returned", "lost", "holding")
 
 
-def rubbish(random: Random, ledger: str, box: str, count: int) -> list[Bad]:
-    """Return *count* messages that nobody can use, one dead letter each."""
-    return [_bad(random, ledger, box, number) for number in range(count)]
+def rubbish(random: Random, ledger: str, box: str, count: int, *, events: bool = True) -> list[Bad]:
+    """Return *count* messages that nobody can use, one dead letter each.
+
+    :param events: whether good messages with events of what there never was are among them
+    """
+    return [random.choice(_ways(random, ledger, box, number, events)) for number in range(count)]
 
 
 def stale(ledger: str, box: str, unit: int, attempt: int, count: int) -> list[Bad]:
@@ -29,11 +32,15 @@ def _status(ledger: str, box: str, kind: str, units: object) -> bytes:
     ).encode()
 
 
-def _bad(random: Random, ledger: str, box: str, number: int) -> Bad:
+def _ways(random: Random, ledger: str, box: str, number: int, events: bool) -> list[Bad]:
     kind = random.choice(_STATUS)
     key = f"status.{kind}"
     mark = f"rubbish-{number}"
-    ways: list[Bad] = [
+    never: list[Bad] = [
+        ("status.success", _status(ledger, box, "success", [[10**9 + number, 1, 1.0, 1]])),
+        ("status.failed", _status(ledger, box, "failed", [[1, 10**6 + number, 1.0]])),
+    ]
+    return (never if events else []) + [
         (key, mark.encode()),
         (key, b""),
         (key, b"\xff\xfe" + mark.encode()),
@@ -49,9 +56,6 @@ def _bad(random: Random, ledger: str, box: str, number: int) -> Bad:
         (key, _status(ledger, box, kind, [[1, 2**40]])),
         (key, _status(ledger, box, kind, 7)),
         (key, _status(ledger, box, "sideways", [[1, 1]])),
-        # An event of a unit, or of an attempt, that there never was.
-        ("status.success", _status(ledger, box, "success", [[10**9 + number, 1, 1.0, 1]])),
-        ("status.failed", _status(ledger, box, "failed", [[1, 10**6 + number, 1.0]])),
         ("status.queued", json.dumps({"v": 1, "ledger": ledger, "box": box}).encode()),
         ("status.sideways", mark.encode()),
         ("barrier", json.dumps({"v": 1, "ledger": ledger, "epoch": "soon"}).encode()),
@@ -59,4 +63,3 @@ def _bad(random: Random, ledger: str, box: str, number: int) -> Bad:
         (f"out.{box}", json.dumps({"v": 1, "ledger": ledger, "box": box, "units": [[1]]}).encode()),
         (f"track.{box}", mark.encode()),
     ]
-    return random.choice(ways)

@@ -159,6 +159,11 @@ class Reign:
         """The API said the box's state."""
         if (control := self._read(delivery, Control)) is None or self._phase is _Phase.OVER:
             return
+        if self.leader in control.refused:
+            # It will never be adopted again; the next life will.
+            self._log.warn("the ledger has another leader of box {box}", box=self.box)
+            self._session.close("the ledger takes another one for the leader")
+            return
         if control.ledger != self.ledger:
             self._met(control.ledger)
         self.tracker.weigh(control.weights)
