@@ -131,10 +131,10 @@ class Api(MultiService):
             if isinstance(thing, Queue):
                 await session.delete(thing.name)
 
-    def _readiness(self) -> Mapping[str, str]:
+    async def _readiness(self) -> Mapping[str, str]:
         publishing, consuming = self._client.status()
         return {
-            "ledger": self._opening.problem or READY,
+            "ledger": self._opening.problem or await self._reads.problem() or READY,
             "broker": publishing.problem or consuming.problem or READY,
             "inbox": self._inbox.problem or READY,
         }

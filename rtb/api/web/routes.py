@@ -164,7 +164,7 @@ class Resources:
 
     async def readyz(self, request: ApiRequest) -> Answer:
         """Say whether all is there that answers need, and what is missing."""
-        parts = dict(self._readiness())
+        parts = dict(await self._ask(self._readiness))
         missing = [name for name, state in parts.items() if state != READY]
         if missing:
             detail = f"waiting for {', '.join(missing)}"
