@@ -113,7 +113,8 @@ class Api(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     def _uncommitted(self, failure: Failure) -> None:
-        self._log.warn("ends without waiting for the ledger: {why}", why=failure.getErrorMessage() or "it took too long")
+        why = failure.getErrorMessage() or "it took too long"
+        self._log.warn("ends without waiting for the ledger: {why}", why=why)
 
     def _opened(self, _: None) -> None:
         if not self.running:

@@ -316,8 +316,8 @@ async def test_roles_wait_for_servers_that_are_away_and_say_so(line: Line) -> No
     with pytest.raises(ClientError) as refused:
         await client.status()
     assert refused.value.status == 503
-    for _ in range(100):
-        if all("127.0.0.1:1" in role.log.read_text() for role in roles):
+    for _ in range(300):
+        if all("RTB_BROKER_HOST" in role.log.read_text() for role in roles):
             break
         await deferLater(line.reactor, 0.1, lambda: None)
     assert "RTB_DB_HOST" in roles[0].log.read_text()
