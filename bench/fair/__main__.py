@@ -128,7 +128,9 @@ def _time_pick(url: str, units: int) -> tuple[float, float]:
         with connection.cursor() as cursor:
             pick.fill(cursor, units, ACCOUNTS)
             cursor.execute("SET jit = off")  # as the API has it
-            return pick.time_pick(cursor), pick.time_claim(cursor, QUERIES["claim"])
+            return pick.time_pick(cursor), pick.time_claim(
+                cursor, QUERIES["lock_gate"], QUERIES["claim"]
+            )
     finally:
         connection.close()
 

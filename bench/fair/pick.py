@@ -22,7 +22,7 @@ INSERT INTO units (order_id, name)
 SELECT 1 + i / {each}, 'u' || i FROM generate_series(0, {units} - 1) i;
 ALTER TABLE units ADD PRIMARY KEY (id);
 ALTER TABLE units ADD UNIQUE (order_id, name);
-CREATE INDEX units_ready ON units (order_id, priority DESC, id) WHERE ready;
+CREATE INDEX units_ready ON units (line, priority DESC, id) WHERE line IS NOT NULL;
 CREATE INDEX units_by_order ON units (order_id, id);
 INSERT INTO counters (kind, id, waiting, ready)
 SELECT 'order', o.id, {each}, {each} FROM orders o;
@@ -33,8 +33,8 @@ UPDATE orders SET ready = true;
 INSERT INTO shares (account_id, workload, ready, weight, served)
 SELECT account_id, 'default', count(*) * {each}, 1, account_id % 97 FROM orders
  GROUP BY account_id;
-INSERT INTO boxes (name, leader, capacity, seen, workloads)
-VALUES ('outbox', 'bench', 50, 9223372036854775807, '{{default}}');
+INSERT INTO boxes (name, leader, capacity, seen, manned, workloads)
+VALUES ('outbox', 'bench', 50, 1000000, 1000000, '{{default}}');
 UPDATE gate SET going = true;
 SET session_replication_role = DEFAULT;
 """
@@ -60,13 +60,17 @@ def time_pick(cursor: Any, rounds: int = 300) -> float:
     return _timed(once, rounds)
 
 
-def time_claim(cursor: Any, claim: str, rounds: int = 40) -> float:
+def time_claim(cursor: Any, lock: str, claim: Any, rounds: int = 40) -> float:
     """Return the milliseconds that the whole claim of 50 takes, with its commit."""
-    values = {"box": "outbox", "most": 50, "api": 1}
+    values = {"claim_box": "outbox", "claim_most": 50, "claim_api": 1}
+    cursor.execute(claim.prepare)
 
     def once() -> None:
-        cursor.execute(claim, values)
+        cursor.execute("BEGIN")
+        cursor.execute(lock)
+        cursor.execute(claim.execute, values)
         assert len(cursor.fetchall()) == 50
+        cursor.execute("COMMIT")
         cursor.execute("UPDATE boxes SET capacity = capacity + 50")  # room for the next one
 
     return _timed(once, rounds)

@@ -15,6 +15,7 @@ from rtb.api.herald import Herald
 from rtb.api.intake import Intake
 from rtb.api.opening import Opening
 from rtb.api.upload import Upload
+from rtb.api.web.desk import BoxInUseError
 from rtb.ledger import (
     BadDataError,
     Books,
@@ -54,6 +55,7 @@ class Load:
 class Desk:
     """The public face of the ledger.
 
+    :param forget_queues: deletes the queues of a box
     :param where: the API's own address, for hints
     :param closed: orders are taken only for accounts that are there
     """
@@ -69,9 +71,11 @@ class Desk:
         herald: Herald,
         follower: Follower,
         intake: Intake,
+        forget_queues: Callable[[str], Awaitable[None]],
         where: str,
         closed: bool,
     ) -> None:
+        self._forget_queues = forget_queues
         self._opening = opening
         self._open_books = books
         self._open_reads = reads
@@ -252,5 +256,14 @@ class Desk:
         return True
 
     async def forget_leader(self, box: str) -> bool:
-        """Forget *box*; False if there is none, or units of it are in flight."""
-        return await self._books.forget_box(box)
+        """Forget *box* and its queues; False if there is none.
+
+        :raises BoxInUseError: its leader lives, or units of it are in flight
+        """
+        forgotten = await self._books.forget_box(box)
+        if forgotten is None:
+            return False
+        if not forgotten:
+            raise BoxInUseError(f"{box} is in use: end its leader, and wait for its units")
+        await self._forget_queues(box)
+        return True

@@ -17,6 +17,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError, Delivery, Returned, Session
 from rtb.broker.post import Post
 from rtb.errors import RtbError
@@ -28,6 +29,7 @@ from rtb.model.wire import (
     Control,
     Ended,
     Gave,
+    NewerVersionError,
     Out,
     Roll,
     Status,
@@ -127,6 +129,8 @@ class Reign:
     def end(self) -> None:
         """Hand out nothing more, from now on: somebody else may lead."""
         self._phase = _Phase.OVER
+        if not self._ledger_known.called:
+            self._ledger_known.callback(None)  # nobody shall wait for it any more
         self._reporter.stop()
         if self._beat.running:
             self._beat.stop()
@@ -138,9 +142,11 @@ class Reign:
             return
         self.end()
         await self._reporter.goodbye()
-        unstarted = (Place.ANNOUNCED, Place.STORED)
-        mine = [entry.key for entry in self.tracker if entry.place in unstarted]
-        await self._give_back(mine, Gave.STOPPED)
+        await self._give_back(self._unstarted(), Gave.STOPPED)
+
+    def _unstarted(self) -> list[UnitKey]:
+        mine = (Place.ANNOUNCED, Place.STORED)
+        return [entry.key for entry in self.tracker if entry.place in mine]
 
     # ---- what comes in
 
@@ -156,15 +162,23 @@ class Reign:
         """The API said the box's state."""
         if (control := self._read(delivery, Control)) is None or self._phase is _Phase.OVER:
             return
+        if self.leader in control.refused:
+            # It will never be adopted again; the next life will.
+            self._log.warn("the ledger has another leader of box {box}", box=self.box)
+            self._session.close("the ledger takes another one for the leader")
+            return
         if control.ledger != self.ledger:
             self._met(control.ledger)
         self.tracker.weigh(control.weights)
         for key in control.closed:
             self._drop(key)
+        if control.recalled and not self.register.slots:
+            self._give_all_back(Gave.RECALLED)
         self._changed()
 
     def _arrived(self, delivery: Delivery) -> None:
         """Units came for the box."""
+        failpoint.hit("l1")
         out = self._read(delivery, Out, ack=False)
         if out is None:
             return
@@ -186,6 +200,10 @@ class Reign:
             message = decode(delivery.routing_key, delivery.body)
             if not isinstance(message, kind):
                 raise WireError(f"{type(message).__name__} where {kind.__name__} belongs")
+        except NewerVersionError as problem:
+            # Left unacked: whoever leads after an upgrade may read it.
+            self._log.error("a message of {problem}: upgrade this leader", problem=problem)
+            return None
         except RtbError as problem:
             self._client.bury(delivery, str(problem), f"leader of {self.box}").addErrback(
                 self._unsaid
@@ -208,10 +226,13 @@ class Reign:
                 arrived.append(unit.key)
         self._ack_done()
         if arrived:
+            failpoint.hit("l2")
             self._reporter.announce(arrived)
 
     def _reported(self, keys: list[UnitKey]) -> None:
         """A report that names *keys* is confirmed: ack their messages, then hand them out."""
+        if keys:
+            failpoint.hit("l4")
         said = set(keys)
         for letter in self._letters:
             letter.unreported -= said
@@ -222,6 +243,7 @@ class Reign:
     def _ack_done(self) -> None:
         while self._letters and not (self._letters[0].waiting or self._letters[0].unreported):
             self._letters.popleft().delivery.ack()
+            failpoint.hit("l5")
 
     # ---- units out
 
@@ -238,6 +260,7 @@ class Reign:
         units = self.tracker.take(sum(places for _, places in free))
         if not units:
             return
+        failpoint.hit("l6")
         shares: dict[str, list[Unit]] = {agent.track.agent: [] for agent, _ in free}
         places = {agent.track.agent: n for agent, n in free}
         for unit in units:  # to whoever has the most free slots
@@ -252,6 +275,7 @@ class Reign:
         number = self._send(agent, give=units)
         for unit in units:
             self.tracker.give(unit.key, agent.track.agent, number, agent.track.session)
+        failpoint.hit("l7")
 
     def _send(
         self,
@@ -299,6 +323,18 @@ class Reign:
             self._send(agent, drop=[key])
         for letter in self._letters:
             letter.unreported.discard(key)
+
+    def _give_all_back(self, cause: Gave) -> None:
+        """Give back what no agent has, also what waits in messages of the box."""
+        keys = self._unstarted()
+        for key in keys:
+            self.tracker.remove(key)
+        for letter in self._letters:
+            keys += [unit.key for unit in letter.waiting]
+            letter.waiting.clear()
+            letter.unreported.clear()
+        self._ack_done()
+        self._say_returned(keys, cause)
 
     def _refuse_if_strange(self, track: Track) -> None:
         agent = self.register.get(track.agent)

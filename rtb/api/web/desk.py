@@ -7,16 +7,21 @@ from typing import Any, Protocol
 
 from twisted.python.failure import Failure
 
+from rtb.errors import RtbError
 from rtb.model.orders import NewOrder
 from rtb.model.verbs import Filter, Verb
 
-__all__ = ["READY", "Desk", "Load", "Page", "Readiness"]
+__all__ = ["READY", "BoxInUseError", "Desk", "Load", "Page", "Readiness"]
 
 #: What :data:`Readiness` says of a part that is.
 READY = "ready"
 
-#: Each thing the API needs, and :data:`READY` or what is wrong with it.
-Readiness = Callable[[], Mapping[str, str]]
+#: Each thing the API needs, and :data:`READY` or what is wrong with it: as it is when asked.
+Readiness = Callable[[], Awaitable[Mapping[str, str]]]
+
+
+class BoxInUseError(RtbError):
+    """A box that cannot be forgotten now."""
 
 
 class Page(Protocol):
@@ -137,4 +142,7 @@ class Desk(Protocol):
         """Let the agent of that id take nothing new and end; False if there is none."""
 
     def forget_leader(self, box: str) -> Awaitable[bool]:
-        """Forget *box* and its queues; False if there is none."""
+        """Forget *box* and its queues; False if there is none.
+
+        :raises BoxInUseError: its leader lives, or units of it are in flight
+        """

@@ -29,7 +29,7 @@ from rtb.model.verbs import Verb
 __all__ = ["ANSWER_SECONDS", "ROUTES", "Answer", "Resources", "Route", "make_app"]
 
 #: Whoever asks has an answer after this long, whatever is away.
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 1.8
 #: The last lines of a stream are loaded, and the order is opened, within this.
 LOAD_SECONDS = 90.0
 _PAGE = 100
@@ -240,7 +240,7 @@ class Resources:
 
     async def readyz(self, request: ApiRequest) -> Answer:
         """Say whether all is there that answers need, and what is missing."""
-        parts = dict(self._readiness())
+        parts = dict(await self._ask(self._readiness))
         missing = [name for name, state in parts.items() if state != READY]
         if missing:
             detail = f"waiting for {', '.join(missing)}"

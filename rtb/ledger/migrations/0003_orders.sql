@@ -30,7 +30,7 @@ ALTER TABLE units
     ADD COLUMN priority smallint NOT NULL DEFAULT 0,  -- inside its order; higher goes first
     ADD COLUMN held_why text;
 DROP INDEX units_ready;
-CREATE INDEX units_ready ON units (order_id, priority DESC, id) WHERE ready;
+CREATE INDEX units_ready ON units (line, priority DESC, id) WHERE line IS NOT NULL;
 
 ALTER TABLE shares ADD COLUMN served_at timestamptz;
 
@@ -150,9 +150,12 @@ BEGIN
       FROM unnest(deltas) d JOIN orders o ON o.id = d.order_id
      WHERE o.state IN ('open', 'cancelling');
 
-    INSERT INTO shares AS s (account_id, workload, ready, weight)
+    -- All shares of an account say the same of it, also one that begins later than the others.
+    INSERT INTO shares AS s (account_id, workload, ready, weight, served, served_at)
     SELECT o.account_id, o.workload,
-           coalesce(sum(d.n) FILTER (WHERE d.ready AND NOT o.barred), 0), min(a.weight)
+           coalesce(sum(d.n) FILTER (WHERE d.ready AND NOT o.barred), 0), min(a.weight),
+           coalesce((SELECT max(x.served) FROM shares x WHERE x.account_id = o.account_id), 0),
+           (SELECT max(x.served_at) FROM shares x WHERE x.account_id = o.account_id)
       FROM unnest(deltas) d
       JOIN orders o ON o.id = d.order_id
       JOIN accounts a ON a.id = o.account_id
@@ -199,9 +202,11 @@ CREATE FUNCTION rtb_order_barred() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     of_order bigint := (SELECT ready FROM counters WHERE kind = 'order' AND id = NEW.id);
 BEGIN
-    INSERT INTO shares AS s (account_id, workload, ready, flying, weight)
+    INSERT INTO shares AS s (account_id, workload, ready, flying, weight, served, served_at)
     SELECT NEW.account_id, NEW.workload, CASE WHEN NEW.barred THEN 0 ELSE of_order END,
-           coalesce(c.sent + c.queued + c.processing, 0), a.weight
+           coalesce(c.sent + c.queued + c.processing, 0), a.weight,
+           coalesce((SELECT max(x.served) FROM shares x WHERE x.account_id = a.id), 0),
+           (SELECT max(x.served_at) FROM shares x WHERE x.account_id = a.id)
       FROM accounts a
       LEFT JOIN counters c ON c.kind = 'account' AND c.id = a.id
      WHERE a.id = NEW.account_id AND of_order > 0
@@ -373,7 +378,7 @@ SELECT p.rank, l.account_id, l.id, u.id
  CROSS JOIN LATERAL (
       SELECT r.id, row_number() OVER (ORDER BY r.priority DESC, r.id) AS i FROM (
           SELECT r.id, r.priority FROM units r
-           WHERE r.order_id = l.id AND r.ready
+           WHERE r.line = l.id
            ORDER BY r.priority DESC, r.id
            LIMIT least(l.ready, l.n - l.earlier)) r) u
   JOIN places p ON p.account_id = l.account_id AND p.i = l.earlier + u.i

@@ -102,12 +102,12 @@ SELECT g.going, c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c
   FROM gate g JOIN counters c ON c.kind = 'total' AND c.id = 0;
 
 -- name: leaders
-SELECT b.name, b.leader, b.seen >= e.epoch - 2 AS active, b.capacity,
+SELECT b.name, b.leader, s.active, b.capacity,
        coalesce(c.queued, 0), coalesce(c.sent, 0), b.utilization, b.slots, b.busy, b.workloads,
        (SELECT count(*) FROM agents a WHERE a.box_id = b.id AND a.presence <> 'gone'),
        b.reported_at
   FROM boxes b
-  CROSS JOIN epochs e
+  JOIN box_states s USING (id)
   LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
  ORDER BY b.name;
 

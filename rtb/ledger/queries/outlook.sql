@@ -46,7 +46,7 @@ SELECT u.order_id, u.status, u.held_at IS NOT NULL,
             THEN greatest(extract(epoch FROM u.not_before - now()), 0)::float8 END, u.ready,
        (SELECT count(*) FROM (
            SELECT FROM units p
-            WHERE p.order_id = u.order_id AND p.ready
+            WHERE p.line = u.order_id
               AND (p.priority > u.priority OR p.priority = u.priority AND p.id < u.id)
             LIMIT %(most)s) earlier)
   FROM units u WHERE u.id = %(unit)s;

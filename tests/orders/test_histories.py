@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from ledger_support import Ledger
+from orders_support import Ledger
 from twisted.internet.defer import Deferred, gatherResults
 
 from rtb.ledger import RefusedError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from ledger_support import Ledger
+from orders_support import Ledger
 
 from rtb.model.lifecycle import Kind
 from rtb.model.verbs import Filter, Verb
