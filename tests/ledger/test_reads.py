@@ -56,6 +56,16 @@ async def test_an_order_is_placed_with_all_its_units(books: Books, reads: Reads)
         "status": "waiting",
         "units": counts(waiting=3),
         "finished_at": None,
+        "labels": {},
+        "state": "open",
+        "rate": 0.0,
+        "eta": None,
+        "pending": [],
+        "max_failures": 3,
+        "time_limit": None,
+        "not_before": None,
+        "held_at": None,
+        "held_why": None,
     }
     page = await reads.units(placed, None, 10, None)
     assert page is not None
@@ -68,7 +78,7 @@ async def test_an_order_is_placed_with_all_its_units(books: Books, reads: Reads)
     assert first is not None
     assert bytes(first["payload"]) == b'{"a":  1.50}'
     await books.set_going(True)
-    assert (await books.place(order()))[1]
+    assert (await books.place(order()))["going"]
 
 
 @pytest_twisted.ensureDeferred
@@ -149,7 +159,7 @@ async def test_the_status_of_an_order(
 
 @pytest_twisted.ensureDeferred
 async def test_orders_are_paged_newest_first(books: Books, reads: Reads) -> None:
-    placed = [(await books.place(order()))[0] for _ in range(5)]
+    placed = [(await books.place(order()))["id"] for _ in range(5)]
     seen, cursor = [], None
     while True:
         page = await reads.orders(2, cursor)
@@ -190,7 +200,7 @@ async def test_units_are_paged_oldest_first(
 
 @pytest_twisted.ensureDeferred
 async def test_a_long_order_is_streamed_in_full(books: Books, reads: Reads) -> None:
-    placed, _ = await books.place(order(2501))
+    placed = (await books.place(order(2501)))["id"]
     lots = [rows async for rows in reads.all_units(placed, None)]
     assert len(lots) > 2  # never all in memory
     assert [unit["name"] for rows in lots for unit in rows] == [f"#{i}" for i in range(1, 2502)]
@@ -272,8 +282,8 @@ async def test_the_summary(books: Books, ledger: Ledger, reads: Reads) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_who_is_next(books: Books, reads: Reads) -> None:
-    ada, _ = await books.place(order(3, "ada"))
-    bob, _ = await books.place(order(2, "bob", "v", priority=9))
+    ada = (await books.place(order(3, "ada")))["id"]
+    bob = (await books.place(order(2, "bob", "v", priority=9)))["id"]
     shown = await reads.next_units(4)
     assert [(unit["account"], unit["order"], unit["workload"]) for unit in shown] == [
         ("ada", ada, "w"),
