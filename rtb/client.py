@@ -147,9 +147,17 @@ class Client:
             raise _refusal(code, answer)
         return msgspec.json.decode(answer)
 
-    async def orders(self, *, limit: int | None = None, cursor: str | int | None = None) -> Any:
-        """Return a page of the orders."""
-        return await self._ask("GET", "/orders", {"limit": limit, "cursor": cursor})
+    async def orders(
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str | int | None = None,
+        account: str | None = None,
+        loading: bool = False,
+    ) -> Any:
+        """Return a page of the orders: all, those of *account*, or those that still load."""
+        query = {"limit": limit, "cursor": cursor, "account": account}
+        return await self._ask("GET", "/orders", query | ({"loading": "true"} if loading else {}))
 
     async def order(self, order: int) -> Any:
         """Return one order with its counts."""

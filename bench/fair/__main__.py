@@ -16,7 +16,7 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from fair import flood, foresee, full, pick
+from fair import flood, foresee, full, million, pick
 from fair.line import Line, shown
 from fair.plot import plot
 from rtb.ledger.migrations import migrate
@@ -25,7 +25,7 @@ from rtb.sandbox import Sandbox
 from rtb.settings import Database
 
 ACCOUNTS = 10_000
-PARTS = ("flood", "full", "forecast", "pick")
+PARTS = ("flood", "full", "forecast", "million", "pick")
 
 
 class Bench:
@@ -86,6 +86,10 @@ class Bench:
         self.answer |= await self._on_a_line(
             "foresee", 50, 20, 0.1, lambda line: foresee.forecast_hit(line, Random(5))
         )
+
+    async def million(self) -> None:
+        """A million units in one POST, and cancels."""
+        self.answer |= await self._on_a_line("million", 50, 8, 0.1, million.measure)
 
     async def pick(self) -> None:
         """The pick over few units and over very many."""

@@ -55,7 +55,7 @@ class Line:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.client = Client(f"http://127.0.0.1:{self.port}", reactor)
-        self._roles: list[Role] = []
+        self._roles: dict[str, Role] = {}
         self._connection: Any = None
 
     async def begin(self, capacity: int, slots: int, workload: str) -> None:
@@ -95,7 +95,11 @@ class Line:
                 path=str(self.directory),
                 childFDs={0: "w", 1: log.fileno(), 2: log.fileno()},
             )
-        self._roles.append(Role(transport, life))
+        self._roles[role] = Role(transport, life)
+
+    def pid(self, role: str) -> int:
+        """Return the process of *role*."""
+        return int(self._roles[role].transport.pid)
 
     async def until(self, what: Callable[[Any], bool], limit: float = 120.0) -> Any:
         """Return the first summary that is as wanted."""
@@ -123,7 +127,7 @@ class Line:
 
     async def end(self) -> None:
         """End every role, and drop what it used."""
-        for role in self._roles:
+        for role in self._roles.values():
             await role.end()
         await self.client.close()
         if self._connection is not None:
