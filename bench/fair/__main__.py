@@ -58,7 +58,7 @@ class Bench:
 
     async def flood(self) -> None:
         """One floods, fifty come."""
-        found = await self._on_a_line("flood", 50, flood.SLOTS, 0.08, flood.measure)
+        found = await self._on_a_line("flood", 50, flood.SLOTS, 0.2, flood.measure)
         self.first_starts = found.pop("first_starts")
         self.answer |= {key: found[key] for key in ("jain", "worst_first_start_ratio")}
 
