@@ -17,13 +17,15 @@ from rtb.api.dispatcher import Dispatcher
 from rtb.api.epochs import Epochs
 from rtb.api.herald import Herald
 from rtb.api.inbox import Inbox
+from rtb.api.live.bell import Bell
+from rtb.api.live.service import Live
 from rtb.api.opening import Opening
 from rtb.api.web.desk import READY
 from rtb.api.web.listening import Listening
 from rtb.api.web.site import make_site
 from rtb.broker import BrokerClient
 from rtb.broker.post import Post
-from rtb.ledger import Books, Reads
+from rtb.ledger import Books, PageReads, Reads
 from rtb.model.names import new_incarnation
 from rtb.settings import Settings
 
@@ -56,16 +58,28 @@ class Api(MultiService):
         )
         self._reads = Reads(reactor, settings.db, self._opening.again)
         herald = Herald(client, self._books, post)
-        self._dispatcher = Dispatcher(reactor, client, self._books, post)
-        applier = Applier(client, self._books, post, self._dispatcher, herald)
+        bell = Bell()
+        self._dispatcher = Dispatcher(reactor, client, self._books, post, bell.ring)
+        applier = Applier(client, self._books, post, self._dispatcher, herald, bell.ring)
         self._inbox = Inbox(reactor, client, self._books, post, applier)
         self._epochs = Epochs(reactor, client, self._books, post, settings.epoch)
         self.tally = applier.tally
         where = f"http://{settings.api_host}"
-        desk = Desk(self._opening, self._books, self._reads, self._dispatcher, herald, where)
-        site = make_site(desk, self._readiness, settings, reactor, random)
+        desk = Desk(
+            self._opening, self._books, self._reads, self._dispatcher, herald, bell.ring, where
+        )
+        self._live = Live(
+            reactor,
+            PageReads(reactor, settings.db, self._opening.again),
+            self._readiness,
+            bell,
+            epoch=settings.epoch,
+            mark=incarnation,
+        )
+        site = make_site(desk, self._live.feed, self._readiness, settings, reactor, random)
         self._web = Listening(reactor, settings.api_listen, site)
         self._opening.setServiceParent(self)
+        self._live.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         """Open the port.
@@ -84,6 +98,7 @@ class Api(MultiService):
     async def _stop(self) -> None:
         # Nothing new comes in; what is under way is committed; then the connections close.
         await self._web.stopService()
+        await self._live.disownServiceParent()
         for service in (self._epochs, self._inbox, self._dispatcher):
             if service.running:
                 stopped = service.stopService()

@@ -6,7 +6,7 @@ Whoever calls guarantees that flushes come one after the other, in delivery orde
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 import attrs
@@ -40,7 +40,10 @@ class Tally:
 
 
 class Applier:
-    """Turns messages into moves, and moves into books."""
+    """Turns messages into moves, and moves into books.
+
+    :param committed: called after each flush
+    """
 
     _log = Logger()
 
@@ -51,12 +54,14 @@ class Applier:
         post: Post,
         dispatcher: Dispatcher,
         herald: Herald,
+        committed: Callable[[], None],
     ) -> None:
         self._client = client
         self._books = books
         self._post = post
         self._dispatcher = dispatcher
         self._herald = herald
+        self._committed = committed
         self.tally = Tally()
 
     async def ask_for_orphans(self) -> None:
@@ -97,8 +102,9 @@ class Applier:
         return dead
 
     def flushed(self) -> None:
-        """A flush was committed: places may be free."""
+        """A flush was committed: places may be free, and somebody may watch."""
         self._dispatcher.kick()
+        self._committed()
 
     async def _book_states(self, reports: Iterable[Report]) -> set[str]:
         """Book the newest state of every box; return the incarnations whose reports count."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from rtb.api.dispatcher import Dispatcher
@@ -19,6 +19,7 @@ _HINT = "nothing is handed out yet: POST /go/ starts it"
 class Desk:
     """The public face of the ledger.
 
+    :param committed: called after each change
     :param where: the API's own address, for hints
     """
 
@@ -29,6 +30,7 @@ class Desk:
         reads: Reads,
         dispatcher: Dispatcher,
         herald: Herald,
+        committed: Callable[[], None],
         where: str,
     ) -> None:
         self._opening = opening
@@ -36,6 +38,7 @@ class Desk:
         self._open_reads = reads
         self._dispatcher = dispatcher
         self._herald = herald
+        self._committed = committed
         self._where = where
 
     @property
@@ -65,12 +68,14 @@ class Desk:
         await self._books.set_going(going)
         self._dispatcher.kick()
         self._herald.say_to_all()
+        self._committed()
         return {"going": going}
 
     async def place(self, order: NewOrder) -> dict[str, Any]:
         """Store *order*, whole or not at all."""
         order_id, going = await self._books.place(order)
         self._dispatcher.kick()
+        self._committed()
         answer: dict[str, Any] = {"id": order_id, "units": len(order.units), "going": going}
         if not going:
             answer["hint"] = f"{_HINT}, for example: curl -X POST {self._where}/go/"
@@ -104,8 +109,11 @@ class Desk:
         if box is None:
             return False
         await self._herald.say(box)
+        self._committed()
         return True
 
     async def forget_leader(self, box: str) -> bool:
         """Forget *box*; False if there is none, or units of it are in flight."""
-        return await self._books.forget_box(box)
+        forgotten = await self._books.forget_box(box)
+        self._committed()
+        return forgotten

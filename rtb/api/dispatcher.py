@@ -6,6 +6,7 @@ once; where that is not known, only silence over three epochs gives it back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
@@ -37,15 +38,24 @@ class Dispatcher(Service):
     :param reactor: its timers
     :param client: publishes to the boxes
     :param books: where claims are made
+    :param committed: called after claims
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, client: BrokerClient, books: Books, post: Post) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        client: BrokerClient,
+        books: Books,
+        post: Post,
+        committed: Callable[[], None],
+    ) -> None:
         self._reactor = reactor
         self._client = client
         self._books = books
         self._post = post
+        self._committed = committed
         self._claims = Pulse(self._top_up, self._failed)
         self._wakes = Pulse(self._wake, self._failed)
         self._timer: IDelayedCall | None = None
@@ -82,6 +92,7 @@ class Dispatcher(Service):
             return  # whoever kicks next will find it connected: its return is a kick
         filled = [await self._fill(box) for box in await self._books.claimable()]
         if any(filled):
+            self._committed()
             self.kick()
 
     async def _fill(self, box: str) -> bool:

@@ -11,18 +11,23 @@ from rtb.ledger.errors import (
     TooSlowError,
 )
 from rtb.ledger.reads import Page, Reads
+from rtb.ledger.reads_page import RUNNING_MOST, Glance, PageReads, Trouble
 
 __all__ = [
+    "RUNNING_MOST",
     "BadDataError",
     "Books",
     "BoxState",
     "Claim",
     "Forsaken",
+    "Glance",
     "LedgerError",
     "LedgerUnavailableError",
     "Page",
+    "PageReads",
     "Reads",
     "SchemaError",
     "TooSlowError",
+    "Trouble",
     "Verdict",
 ]

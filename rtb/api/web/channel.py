@@ -48,6 +48,16 @@ class Channel(HTTPChannel):
     _received = 0
     _allowed = BODY_BYTES
 
+    def connectionMade(self) -> None:
+        """Greet a client, or refuse one too many."""
+        self.site.connections += 1
+        super().connectionMade()
+        if self.site.is_full:
+            crowded = Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", {"Retry-After": "10"}
+            )
+            self.refuse(crowded)
+
     def dataReceived(self, data: bytes) -> None:
         """Read some bytes of a request."""
         if self._refusal is not None:
@@ -117,6 +127,7 @@ class Channel(HTTPChannel):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Forget what was still waited for."""
+        self.site.connections -= 1
         self._forget_deadline()
         super().connectionLost(reason)
 

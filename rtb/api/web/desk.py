@@ -7,10 +7,13 @@ from typing import Any, Protocol
 
 from rtb.model.orders import NewOrder
 
-__all__ = ["READY", "Desk", "Page", "Readiness"]
+__all__ = ["READY", "WINDOWS", "Desk", "Live", "Page", "Readiness"]
 
 #: What :data:`Readiness` says of a part that is.
 READY = "ready"
+
+#: How far back a trace goes.
+WINDOWS = ("5m", "1h", "24h")
 
 #: Each thing the API needs, and :data:`READY` or what is wrong with it.
 Readiness = Callable[[], Mapping[str, str]]
@@ -26,6 +29,32 @@ class Page(Protocol):
     @property
     def cursor(self) -> int | None:
         """Where the next page begins; None where this is the last."""
+
+
+class Live(Protocol):
+    """Shows what moves, to many at once."""
+
+    @property
+    def watching(self) -> int:
+        """How many watch."""
+
+    def join(self, viewer: Any, last: str) -> Awaitable[None]:
+        """Let *viewer*, who has the frame *last*, watch."""
+
+    def leave(self, viewer: Any) -> None:
+        """Send nothing more to *viewer*."""
+
+    def picture(self) -> Awaitable[dict[str, Any]]:
+        """Return what a viewer sees first."""
+
+    def trace(self, window: str) -> Awaitable[dict[str, Any]]:
+        """Return the rates of the past *window*, one of :data:`WINDOWS`."""
+
+    def coalesced(self) -> None:
+        """A frame gave way to a newer one."""
+
+    def until_done(self, order: int, seconds: float) -> Awaitable[None]:
+        """Return when *order* has come to its end, or after *seconds*."""
 
 
 class Desk(Protocol):

@@ -13,14 +13,17 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from rtb.api.web.channel import Channel
-from rtb.api.web.desk import Desk, Readiness
+from rtb.api.web.desk import Desk, Live, Readiness
 from rtb.api.web.guard import Guard
 from rtb.api.web.problem import Problem
 from rtb.api.web.request import PROBLEM, SECURITY_HEADERS, ApiRequest
 from rtb.api.web.routes import Resources, make_app
 from rtb.settings import Settings
 
-__all__ = ["ApiSite", "make_site"]
+__all__ = ["CONNECTIONS_MOST", "ApiSite", "make_site"]
+
+#: Connections of clients; each one over this is refused.
+CONNECTIONS_MOST = 2000
 
 log = Logger()
 
@@ -39,7 +42,14 @@ class ApiSite(Site):
             resource, requestFactory=ApiRequest, reactor=reactor, parsePOSTFormSubmission=False
         )
         self.guard = guard
+        #: Connections that are open.
+        self.connections = 0
         self._random = random
+
+    @property
+    def is_full(self) -> bool:
+        """Are there more connections than there may be?"""
+        return self.connections > CONNECTIONS_MOST
 
     def new_request_id(self) -> str:
         """Return an id for one request."""
@@ -59,6 +69,7 @@ class ApiSite(Site):
             (b"Content-Length", b"%d" % len(body)),
             (b"Connection", b"close"),
             (b"X-Request-Id", request_id.encode()),
+            *((name.encode(), value.encode()) for name, value in problem.headers.items()),
             *SECURITY_HEADERS,
         ]
         return [
@@ -88,11 +99,12 @@ class ApiSite(Site):
 
 def make_site(
     desk: Desk,
+    live: Live,
     readiness: Readiness,
     settings: Settings,
     reactor: IReactorTime,
     random: Random,
 ) -> Site:
     """Return the site that answers for *desk*."""
-    app = make_app(Resources(reactor, desk, readiness))
+    app = make_app(Resources(reactor, desk, live, readiness, random.random))
     return ApiSite(app.resource(), Guard(settings), reactor, random)
