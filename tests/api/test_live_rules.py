@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rtb.api.live.attention import attention
-from rtb.api.live.bottleneck import Flow, bottleneck
+from rtb.api.live.bottleneck import Flow, Peaks, bottleneck
 from rtb.api.live.frames import FRAME_BYTES, encode
 from rtb.api.live.lanes import LANE_SECONDS, Lanes
 from rtb.api.live.picture import paint
@@ -46,6 +46,15 @@ def test_what_limits(other: dict[str, Any], what: str) -> None:
     limit = bottleneck(flow(**other))
     assert limit.what == what
     assert limit.why
+
+
+def test_a_stage_that_was_full_a_moment_ago_still_limits() -> None:
+    peaks = Peaks()
+    assert bottleneck(peaks.of(flow(), 10.0)).what == "agents"
+    assert bottleneck(peaks.of(flow(processing=0), 11.0)).what == "agents"
+    assert bottleneck(peaks.of(flow(processing=0), 14.5)).what == "hand-out"
+    assert bottleneck(peaks.of(flow(processing=8, waiting=0, held=0), 15.0)).what == "agents"
+    assert bottleneck(peaks.of(flow(processing=0, waiting=0, held=0), 15.5)).what == "nothing"
 
 
 def test_a_rate_needs_time() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import attrs
 
-__all__ = ["Flow", "Limit", "bottleneck"]
+__all__ = ["Flow", "Limit", "Peaks", "bottleneck"]
 
 _FULL = 0.8
+#: Seconds for which a stage that was full counts as full.
+_LATELY = 3.0
 
 
 @attrs.frozen
@@ -32,6 +36,27 @@ class Limit:
     why: str
 
 
+class Peaks:
+    """The fullest that the stages were in the last seconds.
+
+    Units that began together end together: for a moment all slots are free, and limit nothing.
+    """
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int, int]] = deque()
+
+    def of(self, flow: Flow, now: float) -> Flow:
+        """Return *flow* with its stages as full as they were lately, while there is a backlog."""
+        self._seen.append((now, flow.held, flow.processing))
+        while now - self._seen[0][0] > _LATELY:
+            self._seen.popleft()
+        if not flow.waiting:
+            return flow
+        held = min(max(held for _, held, _ in self._seen), max(flow.capacity, flow.held))
+        busy = min(max(busy for _, _, busy in self._seen), max(flow.slots, flow.processing))
+        return attrs.evolve(flow, held=held, processing=busy)
+
+
 def bottleneck(flow: Flow) -> Limit:
     """Return what limits *flow*."""
     left = flow.waiting + flow.held + flow.processing
@@ -43,7 +68,6 @@ def bottleneck(flow: Flow) -> Limit:
         return Limit("leader", "no leader reports: nobody hands out units")
     if not flow.agents or not flow.slots:
         return Limit("agents", "no agent is there to run units")
-    # Between two units a slot is empty for a moment, so full is a little less than all.
     if flow.processing >= flow.slots * _FULL:
         return Limit("agents", f"{flow.processing} of {flow.slots} slots are busy")
     full = flow.held >= flow.capacity * _FULL

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
-from rtb.api.live.bottleneck import Flow, bottleneck
+from rtb.api.live.bottleneck import Flow
 from rtb.ledger import RUNNING_MOST, Glance
 from rtb.model.lifecycle import Status
 
-__all__ = ["AGENTS", "ORDERS", "TICKS", "paint"]
+__all__ = ["AGENTS", "ORDERS", "TICKS", "flow", "paint"]
 
 #: How many orders and agents a picture shows at most; a frame has 8 KB.
 ORDERS = 12
@@ -30,24 +31,10 @@ def paint(glance: Glance, lost_after: float) -> dict[str, Any]:
     running = _by_agent(glance)
     agents = [_agent(row, running, lost_after) for row in glance.agents]
     agents.sort(key=lambda agent: (agent["presence"] != "lost", agent["name"]))
-    active = [box for box in boxes if box["active"]]
     alive = [agent for agent in agents if agent["presence"] != "lost"]
-    limit = bottleneck(
-        Flow(
-            going=glance.going,
-            waiting=units["waiting"],
-            held=sum(box["sent"] + box["queued"] for box in active),
-            capacity=sum(box["capacity"] for box in active),
-            processing=sum(box["processing"] for box in active),
-            slots=sum(box["slots"] for box in active),
-            leaders=len(active),
-            agents=len(alive),
-        )
-    )
     return {
         "going": glance.going,
         "units": units,
-        "limit": {"what": limit.what, "why": limit.why},
         "boxes": boxes[:8],
         "agents": agents[:AGENTS],
         "agents_total": len(agents),
@@ -55,6 +42,21 @@ def paint(glance: Glance, lost_after: float) -> dict[str, Any]:
         "orders": [_order(row) for row in glance.orders],
         "ticker": [_tick(row) for row in glance.news if row[4] != "claimed"][-TICKS:],
     }
+
+
+def flow(painted: Mapping[str, Any]) -> Flow:
+    """Return how full each stage is in what was *painted*."""
+    active = [box for box in painted["boxes"] if box["active"]]
+    return Flow(
+        going=painted["going"],
+        waiting=painted["units"]["waiting"],
+        held=sum(box["sent"] + box["queued"] for box in active),
+        capacity=sum(box["capacity"] for box in active),
+        processing=sum(box["processing"] for box in active),
+        slots=sum(box["slots"] for box in active),
+        leaders=len(active),
+        agents=painted["agents_alive"],
+    )
 
 
 def _counts(counts: Any) -> dict[str, int]:

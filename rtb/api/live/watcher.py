@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rtb.api.live.attention import attention
+from rtb.api.live.bottleneck import Peaks, bottleneck
 from rtb.api.live.lanes import Lanes
-from rtb.api.live.picture import ORDERS, TICKS, paint
+from rtb.api.live.picture import ORDERS, TICKS, flow, paint
 from rtb.api.live.rates import OrderRates, Rates
 from rtb.errors import RtbError
 from rtb.ledger import Glance, PageReads, Trouble
@@ -44,6 +45,7 @@ class Watcher:
         self._rates = Rates()
         self._orders = OrderRates()
         self._lanes = Lanes()
+        self._peaks = Peaks()
         self._trouble: Trouble | None = None
         self._trouble_at = -_TROUBLE_EVERY
         self._last_event = 0
@@ -87,6 +89,7 @@ class Watcher:
             self._trouble = await self._reads.trouble()
             self._trouble_at = self._seconds()
         painted = paint(glance, self._lost_after)
+        self._limit(painted)
         self._note_rates(painted)
         self._note_lanes(painted, glance)
         self._ticker = (self._ticker + painted["ticker"])[-TICKS:]
@@ -101,6 +104,10 @@ class Watcher:
             counts = (sum(settled), settled[0], settled[1], held + processing + sum(settled))
             self._rates.add(at + offset, counts)
         self._primed = True
+
+    def _limit(self, painted: dict[str, Any]) -> None:
+        limit = bottleneck(self._peaks.of(flow(painted), self._seconds()))
+        painted["limit"] = {"what": limit.what, "why": limit.why}
 
     def _note_rates(self, painted: dict[str, Any]) -> None:
         units = painted["units"]
@@ -141,6 +148,7 @@ def blank() -> dict[str, Any]:
     """Return the picture of which nothing is known."""
     return {
         **paint(Glance(False, (0,) * 7, [], [], [], [], []), 0.0),
+        "limit": {"what": "nothing", "why": "nothing is known yet"},
         "rate": None,
         "eta": None,
     }

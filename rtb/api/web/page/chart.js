@@ -4,7 +4,13 @@ import { $, el, rate } from "./dom.js";
 const STEP = 5;
 let plots = [], data = null, window_ = "5m", last = null;
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// As a colour that a canvas knows, too.
+function css(name) {
+  $("legend").style.color = `var(${name})`;
+  const { color } = getComputedStyle($("legend"));
+  $("legend").style.color = "";
+  return color;
+}
 
 export function begin(trace) { if (trace) data = rows(trace); draw(); }
 const rows = (trace) => [trace.t, trace.success, trace.error, trace.taken, trace.fill];
@@ -53,6 +59,7 @@ function redraw() {
   if (!plots.length) return draw();
   plots[0].setData(data.slice(0, 4));
   plots[1].setData([data[0], data[4]]);
+  legend(plots[0].cursor.idx);
 }
 
 export function draw() {

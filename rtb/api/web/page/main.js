@@ -157,6 +157,7 @@ $("windows").addEventListener("click", (event) => { if (event.target.dataset.win
 $("search").addEventListener("input", (event) => { filter.text = event.target.value; if (!filter.text) filter.found = null; find(); dirty = true; });
 $("search").addEventListener("keydown", (event) => { if (event.key === "Enter" && /^\d+$/.test(filter.text.trim())) open.order(Number(filter.text)); });
 window.addEventListener("resize", () => chart.resize());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.draw());
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && drawer.close()) return remember();
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, dialog")) return null;

@@ -19,7 +19,9 @@ export function strip(view) {
     error: counts.error ? `${((100 * counts.error) / Math.max(1, counts.success + counts.error)).toFixed(1)} %` : "",
   };
   for (const name of TILES) {
-    say(document.querySelector(`[data-count=${name}]`), number(shown[name]));
+    const count = document.querySelector(`[data-count=${name}]`);
+    say(count, number(shown[name]));
+    count.classList.toggle("zero", !shown[name]);
     say(document.querySelector(`[data-note=${name}]`), notes[name]);
   }
   say($("total"), number(counts.total));
