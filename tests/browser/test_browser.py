@@ -140,6 +140,7 @@ async def test_the_life_of_a_page(line: Line, browser: Browser, picture: Any) ->
         expect(page.locator(".item[data-kind=error]")).to_contain_text(
             "the coin landed on its edge"
         )
+        expect(page.locator("#orders tr").first).to_contain_text("retro-1987")
         page.click(".item[data-kind=error] >> text=order")
         expect(page.locator("#units-of")).to_contain_text("retro-1987")
         expect(page.locator(".cell.e").first).to_be_visible()

@@ -1,5 +1,5 @@
 // Puts the page together: state from the first HTML, then from the event stream.
-import { $, clock, el, list, say } from "./dom.js";
+import { $, clock, el, list, say, STATUSES } from "./dom.js";
 import { Feed } from "./feed.js";
 import { header, parts, pipeline, strip } from "./strip.js";
 import { attention, orders } from "./lists.js";
@@ -128,8 +128,8 @@ async function find() {
   if (filter.found || !filter.text) return;
   try {
     const answer = await (await fetch("orders?limit=500", { headers: { Accept: "application/json" } })).json();
-    const statuses = ["waiting", "sent", "queued", "processing", "success", "error", "cancelled"];
-    filter.found = answer.orders.map((order) => ({ ...order, units: statuses.map((name) => order.units[name]), created: Date.parse(order.created_at), finished: order.finished_at ? Date.parse(order.finished_at) : null, rate: null, eta: null }));
+    if (!filter.text) return; // cleared meanwhile
+    filter.found = answer.orders.map((order) => ({ ...order, units: STATUSES.map((name) => order.units[name]), created: Date.parse(order.created_at), finished: order.finished_at ? Date.parse(order.finished_at) : null, rate: null, eta: null }));
     dirty = true;
   } catch { /* the header says so */ }
 }
