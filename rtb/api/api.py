@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -23,13 +23,17 @@ from rtb.api.opening import Opening
 from rtb.api.web.desk import READY
 from rtb.api.web.listening import Listening
 from rtb.api.web.site import make_site
-from rtb.broker import BrokerClient
+from rtb.broker import BrokerClient, BrokerUnavailable
 from rtb.broker.post import Post
+from rtb.broker.topology import Queue, box
 from rtb.ledger import Books, PageReads, Reads
 from rtb.model.names import new_incarnation
 from rtb.settings import Settings
 
 __all__ = ["Api"]
+
+#: Seconds that what is under way may take to be committed when the API ends.
+_COMMIT_LIMIT = 2.0
 
 
 class Api(MultiService):
@@ -45,6 +49,7 @@ class Api(MultiService):
         self, reactor: Any, settings: Settings, client: BrokerClient, random: Random
     ) -> None:
         super().__init__()
+        self._reactor = reactor
         self._client = client
         incarnation = new_incarnation(random.randbytes)
         post = Post(incarnation)
@@ -66,7 +71,14 @@ class Api(MultiService):
         self.tally = applier.tally
         where = f"http://{settings.api_host}"
         desk = Desk(
-            self._opening, self._books, self._reads, self._dispatcher, herald, bell.ring, where
+            self._opening,
+            self._books,
+            self._reads,
+            self._dispatcher,
+            herald,
+            bell.ring,
+            self._forget_queues,
+            where,
         )
         self._live = Live(
             reactor,
@@ -99,11 +111,13 @@ class Api(MultiService):
         # Nothing new comes in; what is under way is committed; then the connections close.
         await self._web.stopService()
         await self._live.disownServiceParent()
-        for service in (self._epochs, self._inbox, self._dispatcher):
-            if service.running:
-                stopped = service.stopService()
-                if stopped is not None:
-                    await stopped
+        working = [
+            service for service in (self._epochs, self._inbox, self._dispatcher) if service.running
+        ]
+        stopped = DeferredList([maybeDeferred(service.stopService) for service in working])
+        # A frozen ledger does not hold it up: what is not committed is delivered again.
+        stopped.addTimeout(_COMMIT_LIMIT, self._reactor)
+        await stopped.addErrback(self._uncommitted)
         await super().stopService()
         self._books.close()
         self._reads.close()
@@ -112,6 +126,9 @@ class Api(MultiService):
         """Finish what is under way."""
         return Deferred.fromCoroutine(self._stop())
 
+    def _uncommitted(self, failure: Failure) -> None:
+        self._log.warn("ends without waiting for the ledger: {why}", why=failure.getErrorMessage() or "it took too long")
+
     def _opened(self, _: None) -> None:
         if not self.running:
             return
@@ -119,6 +136,14 @@ class Api(MultiService):
         self._dispatcher.startService()
         self._epochs.startService()
         self._client.on_session(self._inbox.began)
+
+    async def _forget_queues(self, name: str) -> None:
+        session = self._client.session
+        if session is None:
+            raise BrokerUnavailable("not connected: the queues of the box are still there")
+        for thing in box(name):
+            if isinstance(thing, Queue):
+                await session.delete(thing.name)
 
     def _readiness(self) -> Mapping[str, str]:
         publishing, consuming = self._client.status()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.herald import Herald
 from rtb.api.opening import Opening
+from rtb.api.web.desk import BoxInUseError
 from rtb.ledger import Books, LedgerUnavailableError, Page, Reads
 from rtb.model.orders import NewOrder
 
@@ -20,6 +21,7 @@ class Desk:
     """The public face of the ledger.
 
     :param committed: called after each change
+    :param forget_queues: deletes the queues of a box
     :param where: the API's own address, for hints
     """
 
@@ -31,8 +33,10 @@ class Desk:
         dispatcher: Dispatcher,
         herald: Herald,
         committed: Callable[[], None],
+        forget_queues: Callable[[str], Awaitable[None]],
         where: str,
     ) -> None:
+        self._forget_queues = forget_queues
         self._opening = opening
         self._open_books = books
         self._open_reads = reads
@@ -113,7 +117,15 @@ class Desk:
         return True
 
     async def forget_leader(self, box: str) -> bool:
-        """Forget *box*; False if there is none, or units of it are in flight."""
+        """Forget *box* and its queues; False if there is none.
+
+        :raises BoxInUseError: its leader lives, or units of it are in flight
+        """
         forgotten = await self._books.forget_box(box)
+        if forgotten is None:
+            return False
+        if not forgotten:
+            raise BoxInUseError(f"{box} is in use: end its leader, and wait for its units")
         self._committed()
-        return forgotten
+        await self._forget_queues(box)
+        return True

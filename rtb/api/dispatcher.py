@@ -88,21 +88,18 @@ class Dispatcher(Service):
             self._wakes.kick()
 
     async def _top_up(self) -> None:
-        if not self._client.can_publish:
-            return  # whoever kicks next will find it connected: its return is a kick
-        filled = [await self._fill(box) for box in await self._books.claimable()]
-        if any(filled):
-            self._committed()
-            self.kick()
-
-    async def _fill(self, box: str) -> bool:
-        claim = await self._books.claim(box, _CLAIM_MOST)
-        for part in parts(claim.units):
-            message = Out(ledger=claim.ledger, box=box, units=part)
-            self._client.publish(self._post.out(message)).addErrback(
-                self._unsent, claim.ledger, part
-            ).addErrback(self._failed)
-        return bool(claim.units)
+        while self._client.can_publish and self.running:
+            claim = await self._books.claim(None, _CLAIM_MOST)
+            for part in parts(claim.units):
+                message = Out(ledger=claim.ledger, box=claim.box, units=part)
+                self._client.publish(self._post.out(message)).addErrback(
+                    self._unsent, claim.ledger, part
+                ).addErrback(self._failed)
+            if claim.units:
+                self._committed()
+            # The box is full now, or there is nothing more for it.
+            if claim.boxes < 2 and len(claim.units) < _CLAIM_MOST:
+                return
 
     def _unsent(self, failure: Failure, ledger: str, units: list[Unit]) -> Deferred[None] | None:
         problem = failure.trap(Returned, BrokerError)

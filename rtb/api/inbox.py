@@ -93,6 +93,7 @@ class Inbox(Service):
         """Consume for as long as *session* lives."""
         # What an earlier session left unapplied is delivered again, to whoever is active then.
         self._letters.clear()
+        self._applier.began()
         self._session = session
         if self.problem:
             return

@@ -15,6 +15,7 @@ from rtb.broker.connection import Connection
 from rtb.broker.errors import BrokerUnavailable
 from rtb.broker.messages import Delivery, Outgoing, dead_letter
 from rtb.broker.publisher import Publisher
+from rtb.broker.session import Session
 from rtb.broker.sure import Insistence
 from rtb.broker.topology import Topology
 from rtb.broker.uses import Began, Consuming, Publishing
@@ -140,6 +141,11 @@ class BrokerClient(MultiService):
         One that fails is logged and ends that connection; the next one calls it again.
         """
         self._consuming.add(began)
+
+    @property
+    def session(self) -> Session | None:
+        """The living session; None while there is none."""
+        return self._consuming.session
 
     def status(self) -> tuple[LinkStatus, LinkStatus]:
         """Return how the two connections are."""

@@ -84,7 +84,7 @@ class Register:
         self._judge(agent)
         missing = self._compare(track, leader) if track.ledger in ("", ledger) else []
         if track.presence is Presence.GONE:
-            missing += [entry.key for entry in self._tracker.of_agent(track.agent)]
+            missing = [entry.key for entry in self._tracker.of_agent(track.agent)]
             del self._agents[track.agent]
         return missing
 

@@ -28,6 +28,7 @@ from rtb.model.wire import (
     Control,
     Ended,
     Gave,
+    NewerVersionError,
     Out,
     Roll,
     Status,
@@ -127,6 +128,8 @@ class Reign:
     def end(self) -> None:
         """Hand out nothing more, from now on: somebody else may lead."""
         self._phase = _Phase.OVER
+        if not self._ledger_known.called:
+            self._ledger_known.callback(None)  # nobody shall wait for it any more
         self._reporter.stop()
         if self._beat.running:
             self._beat.stop()
@@ -138,9 +141,11 @@ class Reign:
             return
         self.end()
         await self._reporter.goodbye()
-        unstarted = (Place.ANNOUNCED, Place.STORED)
-        mine = [entry.key for entry in self.tracker if entry.place in unstarted]
-        await self._give_back(mine, Gave.STOPPED)
+        await self._give_back(self._unstarted(), Gave.STOPPED)
+
+    def _unstarted(self) -> list[UnitKey]:
+        mine = (Place.ANNOUNCED, Place.STORED)
+        return [entry.key for entry in self.tracker if entry.place in mine]
 
     # ---- what comes in
 
@@ -161,6 +166,8 @@ class Reign:
         self.tracker.weigh(control.weights)
         for key in control.closed:
             self._drop(key)
+        if control.recalled and not self.register.slots:
+            self._give_all_back(Gave.RECALLED)
         self._changed()
 
     def _arrived(self, delivery: Delivery) -> None:
@@ -186,6 +193,10 @@ class Reign:
             message = decode(delivery.routing_key, delivery.body)
             if not isinstance(message, kind):
                 raise WireError(f"{type(message).__name__} where {kind.__name__} belongs")
+        except NewerVersionError as problem:
+            # Left unacked: whoever leads after an upgrade may read it.
+            self._log.error("a message of {problem}: upgrade this leader", problem=problem)
+            return None
         except RtbError as problem:
             self._client.bury(delivery, str(problem), f"leader of {self.box}").addErrback(
                 self._unsaid
@@ -299,6 +310,18 @@ class Reign:
             self._send(agent, drop=[key])
         for letter in self._letters:
             letter.unreported.discard(key)
+
+    def _give_all_back(self, cause: Gave) -> None:
+        """Give back what no agent has, also what waits in messages of the box."""
+        keys = self._unstarted()
+        for key in keys:
+            self.tracker.remove(key)
+        for letter in self._letters:
+            keys += [unit.key for unit in letter.waiting]
+            letter.waiting.clear()
+            letter.unreported.clear()
+        self._ack_done()
+        self._say_returned(keys, cause)
 
     def _refuse_if_strange(self, track: Track) -> None:
         agent = self.register.get(track.agent)

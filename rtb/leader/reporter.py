@@ -6,7 +6,7 @@ Only one report is under way at a time; what arrives meanwhile goes with the nex
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -14,18 +14,27 @@ from twisted.python.failure import Failure
 
 from rtb.broker import BrokerClient, BrokerError
 from rtb.broker.post import Post
+from rtb.leader.register import Register
 from rtb.model.fill import Fill
 from rtb.model.pace import Pace
+from rtb.model.tracker import Tracker
 from rtb.model.wire import Report, UnitKey, parts
 from rtb.pulse import Pulse
 
-if TYPE_CHECKING:
-    from rtb.leader.reign import Reign
-
-__all__ = ["Reporter"]
+__all__ = ["Reported", "Reporter"]
 
 #: Seconds after which a change of numbers alone is reported.
 _STATE_EVERY = 1.0
+
+
+class Reported(Protocol):
+    """Whose state is reported."""
+
+    box: str
+    leader: str
+    ledger: str
+    tracker: Tracker
+    register: Register
 
 
 class Reporter:
@@ -41,7 +50,7 @@ class Reporter:
         reactor: Any,
         client: BrokerClient,
         post: Post,
-        reign: Reign,
+        reign: Reported,
         confirmed: Callable[[list[UnitKey]], None],
         pace: Pace,
     ) -> None:

@@ -8,11 +8,12 @@ a lane races each statement with a timer of its own and closes the connection of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.error import DNSLookupError
+from twisted.internet.error import ConnectionDone, DNSLookupError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from txpostgres import txpostgres
@@ -25,6 +26,7 @@ from rtb.ledger.errors import (
     SchemaError,
     TooSlowError,
 )
+from rtb.ledger.queries import Query
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -44,11 +46,32 @@ _BAD_DATA = ("22", "23")
 _UNDEFINED = ("42P01", "42703", "42883", "42704")
 
 
+class _Cursor(txpostgres.Cursor):
+    """A cursor whose statement PostgreSQL may end at its own limit: an error like any other."""
+
+    def _handleCancellation(self, failure: Failure) -> Failure:
+        # txpostgres would make it a CancelledError; but nobody here cancels.
+        return failure
+
+
 class _Connection(txpostgres.Connection):
     """A connection that takes its end while idle quietly: its lane looks before it is used."""
 
+    cursorFactory = _Cursor
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor=reactor)
+        #: The names of the queries that are prepared on it.
+        self.prepared: set[str] = set()
+
     def continuePolling(self, swallowErrors: bool = False) -> None:
         super().continuePolling(swallowErrors=True)
+
+    def doRead(self) -> None:
+        # When the server ended, txpostgres may go on to watch a socket that is gone (seen: file
+        # descriptor -1). Whoever waits for an answer has been told by then.
+        with suppress(ValueError):
+            super().doRead()
 
 
 class Lane:
@@ -56,7 +79,7 @@ class Lane:
 
     :param reactor: its timers and its name look-ups
     :param database: whom to connect to
-    :param limit: seconds that a statement may take, unless it is given its own limit
+    :param limit: seconds that a statement may take; longer, and the connection is closed
     :param once_open: a statement and its parameters to run on every new connection
     :param tables_gone: told when a table is missing: somebody made the database anew
     """
@@ -79,32 +102,54 @@ class Lane:
         self._tables_gone = tables_gone
         self._lock = DeferredLock()
         self._connection: _Connection | None = None
+        self._ended = False
 
     async def run(
         self,
         sql: str,
         parameters: Mapping[str, object] | None = None,
-        *,
-        limit: float | None = None,
     ) -> Rows:
         """Return the rows of *sql*, which runs when those before it are done.
 
-        :param limit: seconds; longer, and the connection is closed
         :raises LedgerUnavailableError: it may or may not have taken effect
         :raises TooSlowError: likewise, for want of an answer in time
         :raises BadDataError: a value was refused; nothing took effect
         :raises LedgerError: the statement was refused; nothing took effect
         """
+        return await self._locked(lambda connection: (sql, parameters))
+
+    async def run_prepared(self, *calls: tuple[Query, Mapping[str, object]]) -> Rows:
+        """Run *calls* in one round trip and one transaction; return the rows of the last.
+
+        Each query is prepared when its connection meets it first. Errors are those of :meth:`run`.
+        """
+        return await self._locked(lambda connection: _compose(connection, calls))
+
+    async def _locked(
+        self, compose: Callable[[_Connection], tuple[str, Mapping[str, object] | None]]
+    ) -> Rows:
         await self._lock.acquire()
         try:
             if self._connection is None or self._connection.closed:
-                self._connection = await self._open()
-            return await self._statement(self._connection, sql, parameters, limit or self._limit)
+                connection = await self._open()
+                if self._ended:
+                    _shut(connection)
+                    raise LedgerUnavailableError("closed meanwhile")
+                self._connection = connection
+            connection = self._connection
+            prepared = len(connection.prepared)
+            try:
+                return await self._statement(connection, *compose(connection))
+            except LedgerError:
+                if len(connection.prepared) > prepared:  # or not: the error may have come first
+                    self._forget(connection)
+                raise
         finally:
             self._lock.release()
 
     def close(self) -> None:
-        """Close the connection; a statement that is under way fails."""
+        """Close the connection, for good; a statement that is under way fails."""
+        self._ended = True
         connection, self._connection = self._connection, None
         if connection is not None:
             _shut(connection)
@@ -123,13 +168,14 @@ class Lane:
         milliseconds = int(self._limit * 1000)
         options = (
             f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
-            "-c idle_in_transaction_session_timeout=10000 -c timezone=UTC -c jit=off"
+            "-c idle_in_transaction_session_timeout=10000 -c timezone=UTC -c jit=off "
+            "-c plan_cache_mode=force_generic_plan"
         )
         try:
             opening = connection.connect(dsn(self._database, address=address, options=options))
             await _race(self._reactor, opening, _CONNECT_LIMIT, lambda: _shut(connection))
             if self._once_open is not None:
-                await self._statement(connection, *self._once_open, self._limit)
+                await self._statement(connection, *self._once_open)
         except (psycopg2.Error, TooSlowError) as problem:
             words = " ".join(str(problem).split())
             raise LedgerUnavailableError(
@@ -143,13 +189,12 @@ class Lane:
         connection: _Connection,
         sql: str,
         parameters: Mapping[str, object] | None,
-        limit: float,
     ) -> Rows:
         try:
             cursor = await _race(
                 self._reactor,
                 connection.cursor().execute(sql, parameters or None),
-                limit,
+                self._limit,
                 lambda: _shut(connection),
             )
             rows: Rows = cursor.fetchall() if cursor.description is not None else []
@@ -159,6 +204,8 @@ class Lane:
             raise
         except (ValueError, UnicodeError) as problem:  # NUL or a lone surrogate in a text
             raise BadDataError(str(problem)) from problem
+        except ConnectionDone as problem:  # closed by this process, while it stops
+            raise LedgerUnavailableError("the connection was closed") from problem
         except psycopg2.Error as problem:
             raise self._judge(connection, problem) from problem
         return rows
@@ -185,6 +232,20 @@ class Lane:
         if self._connection is connection:
             self._connection = None
         _shut(connection)
+
+
+def _compose(
+    connection: _Connection, calls: tuple[tuple[Query, Mapping[str, object]], ...]
+) -> tuple[str, Mapping[str, object]]:
+    text: list[str] = []
+    values: dict[str, object] = {}
+    for query, parameters in calls:
+        if query.name not in connection.prepared:
+            connection.prepared.add(query.name)
+            text.append(query.prepare)
+        text.append(query.execute)
+        values |= {f"{query.name}_{name}": value for name, value in parameters.items()}
+    return "\n".join(text), values
 
 
 def _shut(connection: _Connection) -> None:

@@ -79,9 +79,7 @@ class Checked(RuleBasedStateMachine):
             new = self.gone.pop()
             self.handed.discard(new.key)
         else:
-            new = unit(
-                next(self.numbers), account, weight=weight, priority=priority, order=order
-            )
+            new = unit(next(self.numbers), account, weight=weight, priority=priority, order=order)
         self.tracker.arrive(new)
         self.lines[new.key] = Line(new.account, Place.ANNOUNCED, new)
         self.weights[new.account] = new.weight
@@ -114,9 +112,7 @@ class Checked(RuleBasedStateMachine):
             stored = [line for line in self.lines.values() if line.place is Place.STORED]
             if not stored:
                 break
-            holds = Counter(
-                line.account for line in self.lines.values() if line.place in ON_AGENTS
-            )
+            holds = Counter(line.account for line in self.lines.values() if line.place in ON_AGENTS)
             account = min(
                 {line.account for line in stored},
                 key=lambda account: (

@@ -349,3 +349,37 @@ async def test_a_port_that_is_taken_is_one_line_and_exit_78(line: Line) -> None:
     said = role.log.read_text()
     assert "Traceback" not in said
     assert "RTB_API_HOST" in said
+
+
+@ensure
+async def test_a_box_without_agents_gives_its_units_to_one_with_free_slots(line: Line) -> None:
+    line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=0.05"
+    line.start("rtb-api")
+    line.start("rtb-leader", BROKER_BOX="east")
+    agent = line.start("rtb-agent", BROKER_BOX="east")
+    await line.until_led(box="east")
+    await agent.end()
+    await line.until_led(box="east", agents=0)
+    await line.client.place(order(20))
+    await line.client.go()
+    await line.until(lambda summary: summary.units.queued == 20)
+    west = line.start("rtb-leader", BROKER_BOX="west")
+    line.start("rtb-agent", BROKER_BOX="west")
+    await line.until_settled(20)
+    assert line.sql("SELECT DISTINCT who FROM events WHERE kind = 'queued' ORDER BY 1") == [
+        ("east",),
+        ("west",),
+    ]
+    # A box that lives cannot be forgotten; one that is gone can, with its queues.
+    with pytest.raises(ClientError) as refused:
+        await line.client.forget("west")
+    assert refused.value.status == 409
+    await west.end()
+    await line.until(
+        lambda summary: {leader.box: leader.state for leader in summary.leaders}["west"] == "away"
+    )
+    await line.client.forget("west")
+    summary = await line.client.status()
+    assert [leader.box for leader in summary.leaders] == ["east"]
+    await line.end()
+    line.check()
