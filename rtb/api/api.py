@@ -18,7 +18,8 @@ from rtb.api.epochs import Epochs
 from rtb.api.herald import Herald
 from rtb.api.inbox import Inbox
 from rtb.api.live.bell import Bell
-from rtb.api.live.service import Live
+from rtb.api.live.service import LOST_EPOCHS, Live
+from rtb.api.metrics import ApiMetrics, Tally
 from rtb.api.opening import Opening
 from rtb.api.web.desk import READY
 from rtb.api.web.listening import Listening
@@ -64,11 +65,11 @@ class Api(MultiService):
         self._reads = Reads(reactor, settings.db, self._opening.again)
         herald = Herald(client, self._books, post)
         bell = Bell()
-        self._dispatcher = Dispatcher(reactor, client, self._books, post, bell.ring)
-        applier = Applier(client, self._books, post, self._dispatcher, herald, bell.ring)
+        tally = Tally()
+        self._dispatcher = Dispatcher(reactor, client, self._books, post, bell.ring, tally)
+        applier = Applier(client, self._books, post, self._dispatcher, herald, bell.ring, tally)
         self._inbox = Inbox(reactor, client, self._books, post, applier)
         self._epochs = Epochs(reactor, client, self._books, post, settings.epoch)
-        self.tally = applier.tally
         where = f"http://{settings.api_host}"
         desk = Desk(
             self._opening,
@@ -80,15 +81,22 @@ class Api(MultiService):
             self._forget_queues,
             where,
         )
+        page_reads = PageReads(reactor, settings.db, self._opening.again)
         self._live = Live(
             reactor,
-            PageReads(reactor, settings.db, self._opening.again),
-            self._readiness,
+            page_reads,
+            self.readiness,
             bell,
             epoch=settings.epoch,
             mark=incarnation,
         )
-        site = make_site(desk, self._live.feed, self._readiness, settings, reactor, random)
+        #: What it and the process around it are, in numbers.
+        self.metrics = ApiMetrics(
+            page_reads, tally, self._live.feed, reactor.seconds, LOST_EPOCHS * settings.epoch
+        )
+        site = make_site(
+            desk, self._live.feed, self.readiness, self.metrics, settings, reactor, random
+        )
         self._web = Listening(reactor, settings.api_listen, site)
         self._opening.setServiceParent(self)
         self._live.setServiceParent(self)
@@ -127,7 +135,10 @@ class Api(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     def _uncommitted(self, failure: Failure) -> None:
-        self._log.warn("ends without waiting for the ledger: {why}", why=failure.getErrorMessage() or "it took too long")
+        self._log.warn(
+            "ends without waiting for the ledger: {why}",
+            why=failure.getErrorMessage() or "it took too long",
+        )
 
     def _opened(self, _: None) -> None:
         if not self.running:
@@ -145,7 +156,8 @@ class Api(MultiService):
             if isinstance(thing, Queue):
                 await session.delete(thing.name)
 
-    def _readiness(self) -> Mapping[str, str]:
+    def readiness(self) -> Mapping[str, str]:
+        """Say how each thing is that it needs."""
         publishing, consuming = self._client.status()
         return {
             "ledger": self._opening.problem or READY,

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb.api.metrics import Tally
 from rtb.broker import BrokerClient, BrokerError, Returned
 from rtb.broker.post import Post
 from rtb.errors import RtbError
@@ -50,12 +51,14 @@ class Dispatcher(Service):
         books: Books,
         post: Post,
         committed: Callable[[], None],
+        tally: Tally,
     ) -> None:
         self._reactor = reactor
         self._client = client
         self._books = books
         self._post = post
         self._committed = committed
+        self._tally = tally
         self._claims = Pulse(self._top_up, self._failed)
         self._wakes = Pulse(self._wake, self._failed)
         self._timer: IDelayedCall | None = None
@@ -96,6 +99,7 @@ class Dispatcher(Service):
                     self._unsent, claim.ledger, part
                 ).addErrback(self._failed)
             if claim.units:
+                self._tally.published += len(claim.units)
                 self._committed()
             # The box is full now, or there is nothing more for it.
             if claim.boxes < 2 and len(claim.units) < _CLAIM_MOST:

@@ -126,6 +126,11 @@ class PageReads:
         rows = await self._lane.run(QUERIES["page_finished"], {"orders": list(orders)})
         return {order for (order,) in rows}
 
+    async def metrics(self) -> tuple[Any, ...]:
+        """Return the books as metrics: the columns of the query, as they are."""
+        rows = await self._lane.run(QUERIES["page_metrics"])
+        return rows[0]
+
     async def sample(self) -> None:
         """Note the counts, for the trace of the past day."""
         await self._lane.run(QUERIES["page_sample"])

@@ -8,13 +8,15 @@ import pytest
 from live_support import LedgerDesk, LiveWeb
 from pytest_twisted import blockon
 from twisted.internet.defer import Deferred, maybeDeferred
-from web_support import RecordingDesk, StillLife, Web
+from web_support import NoMetrics, RecordingDesk, StillLife, Web
 
 from rtb.api.live.bell import Bell
 from rtb.api.live.service import Live
+from rtb.api.metrics import ApiMetrics, Tally
 from rtb.api.web.site import make_site
 from rtb.ledger import Books, PageReads, Reads
 from rtb.ledger.migrations import migrate
+from rtb.ops.metrics import make_registry
 from rtb.settings import Database, Settings
 
 
@@ -25,7 +27,9 @@ def make_web(reactor: Any) -> Iterator[Any]:
     def make(**environ: str) -> Web:
         desk = RecordingDesk()
         settings = Settings.load({}, environ)
-        site = make_site(desk, StillLife(), lambda: desk.readiness, settings, reactor, Random(1))
+        site = make_site(
+            desk, StillLife(), lambda: desk.readiness, NoMetrics(), settings, reactor, Random(1)
+        )
         ports.append(reactor.listenTCP(0, site, interface="127.0.0.1"))
         return Web(reactor, desk, ports[-1].getHost().port)
 
@@ -43,10 +47,12 @@ def live_web(reactor: Any, database: Database) -> Iterator[LiveWeb]:
     books, reads = Books(reactor, database, key=1, random=lambda: 0.5), Reads(reactor, database)
     desk = LedgerDesk(reads)
     settings = Settings.load({}, {})
-    site = make_site(desk, live.feed, lambda: parts, settings, reactor, Random(1))
+    metrics = ApiMetrics(page_reads, Tally(), live.feed, reactor.seconds, 1.6)
+    metrics.registry = make_registry(object(), metrics)
+    site = make_site(desk, live.feed, lambda: parts, metrics, settings, reactor, Random(1))
     port = reactor.listenTCP(0, site, interface="127.0.0.1")
     live.startService()
-    yield LiveWeb(Web(reactor, desk, port.getHost().port), live, bell, books, reads, parts)
+    yield LiveWeb(Web(reactor, desk, port.getHost().port), live, bell, books, reads, parts, metrics)
     blockon(maybeDeferred(port.stopListening))
     blockon(live.stopService())
     books.close()

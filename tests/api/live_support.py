@@ -86,6 +86,7 @@ class LiveWeb:
     books: Books
     reads: Reads
     parts: dict[str, str]
+    metrics: Any
 
     async def watch(self, path: str = "/events", **headers: str) -> Stream:
         raw = await self.web.connect()

@@ -112,6 +112,16 @@ class StillLife:
         pass
 
 
+class NoMetrics:
+    """Counts nothing."""
+
+    def answered(self, method: str, route: str, code: int, seconds: float) -> None:
+        pass
+
+    async def scrape(self) -> bytes:
+        return b""
+
+
 @attrs.frozen
 class Said:
     """An answer."""

@@ -16,11 +16,11 @@ from rtb.api.live.waits import Waits
 from rtb.api.live.watcher import Watcher
 from rtb.ledger import PageReads
 
-__all__ = ["Live"]
+__all__ = ["LOST_EPOCHS", "Live"]
 
 #: Epochs of silence after which an agent counts as lost: what it says reaches the ledger twice in
 #: one, so these are at least two of its words.
-_LOST_EPOCHS = 1.6
+LOST_EPOCHS = 1.6
 
 
 class Live(MultiService):
@@ -39,7 +39,7 @@ class Live(MultiService):
     ) -> None:
         super().__init__()
         self._reads = reads
-        watcher = Watcher(reads, readiness, reactor.seconds, wall, _LOST_EPOCHS * epoch)
+        watcher = Watcher(reads, readiness, reactor.seconds, wall, LOST_EPOCHS * epoch)
         self._waits = Waits(reactor, reads)
         self.feed = Feed(
             reactor, reads, watcher, self._waits, wall, mark=mark, version=version("rtb")

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from rtb.errors import RtbError
 from rtb.model.orders import NewOrder
 
-__all__ = ["READY", "WINDOWS", "BoxInUseError", "Desk", "Live", "Page", "Readiness"]
+__all__ = ["READY", "WINDOWS", "BoxInUseError", "Desk", "Live", "Metrics", "Page", "Readiness"]
 
 #: What :data:`Readiness` says of a part that is.
 READY = "ready"
@@ -60,6 +60,16 @@ class Live(Protocol):
 
     def until_done(self, order: int, seconds: float) -> Awaitable[None]:
         """Return when *order* has come to its end, or after *seconds*."""
+
+
+class Metrics(Protocol):
+    """Counts what is answered, and shows everything that is counted."""
+
+    def answered(self, method: str, route: str, code: int, seconds: float) -> None:
+        """A request was answered."""
+
+    def scrape(self) -> Awaitable[bytes]:
+        """Return all metrics, as Prometheus reads them."""
 
 
 class Desk(Protocol):

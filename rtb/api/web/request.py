@@ -44,6 +44,9 @@ class ApiRequest(Request):
         super().__init__(channel, *args, **kwargs)
         #: Names this request in its answer and in the log.
         self.id = channel.site.new_request_id()
+        self.began = channel.site.seconds()
+        #: The route that answers, once that is known.
+        self.route = "none"
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep a piece of the body, within its limit."""

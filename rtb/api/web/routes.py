@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import CACHED
 
 from rtb.api.web.asking import shielded, within
-from rtb.api.web.desk import READY, WINDOWS, Desk, Live, Page, Readiness
+from rtb.api.web.desk import READY, WINDOWS, Desk, Live, Metrics, Page, Readiness
 from rtb.api.web.guard import check_body_type, check_origin
 from rtb.api.web.pages import HTML, PAGE_HEADERS, PageFiles, takes_gzip, wants_html
 from rtb.api.web.problem import Problem, not_found
@@ -27,6 +27,7 @@ from rtb.api.web.watching import EVENT_STREAM, Watching
 from rtb.errors import RtbError
 from rtb.model.names import BadNameError, check_box
 from rtb.model.orders import read_order
+from rtb.ops.metrics import CONTENT_TYPE as METRICS
 
 __all__ = ["ANSWER_SECONDS", "ROUTES", "Answer", "Resources", "Route", "make_app"]
 
@@ -80,6 +81,7 @@ ROUTES = (
     Route("/leaders/<box>", ("DELETE",), "forget_leader", changes=True),
     Route("/livez", ("GET",), "livez"),
     Route("/readyz", ("GET",), "readyz"),
+    Route("/metrics", ("GET",), "metrics"),
 )
 
 
@@ -92,12 +94,14 @@ class Resources:
         desk: Desk,
         live: Live,
         readiness: Readiness,
+        metrics: Metrics,
         random: Callable[[], float],
     ) -> None:
         self._reactor = reactor
         self._desk = desk
         self._live = live
         self._readiness = readiness
+        self._metrics = metrics
         self._random = random
         self._page = PageFiles()
 
@@ -255,6 +259,10 @@ class Resources:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers, parts=parts)
         return Answer({"ready": True, "parts": parts})
 
+    async def metrics(self, request: ApiRequest) -> Answer:
+        """Show everything that is counted, for Prometheus."""
+        return Answer(await self._ask(self._metrics.scrape), kind=METRICS)
+
 
 def _present(what: str, found: Any) -> Any:
     if found is None:
@@ -297,6 +305,7 @@ def _guarded(
     route: Route, resource: Callable[..., Awaitable[Answer | None]]
 ) -> Callable[..., Awaitable[bytes | None]]:
     async def answer(request: ApiRequest, **arguments: str) -> bytes | None:
+        request.route = route.path
         if route.changes:
             request.setHeader(b"Cache-Control", b"no-store")
             check_origin(request.requestHeaders)

@@ -13,7 +13,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from rtb.api.web.channel import Channel
-from rtb.api.web.desk import Desk, Live, Readiness
+from rtb.api.web.desk import Desk, Live, Metrics, Readiness
 from rtb.api.web.guard import Guard
 from rtb.api.web.problem import Problem
 from rtb.api.web.request import PROBLEM, SECURITY_HEADERS, ApiRequest
@@ -28,6 +28,9 @@ CONNECTIONS_MOST = 2000
 log = Logger()
 
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+
+
 class ApiSite(Site):
     """Twisted's site, without its access log, its pages and its trust."""
 
@@ -36,12 +39,19 @@ class ApiSite(Site):
     displayTracebacks = False
 
     def __init__(
-        self, resource: IResource, guard: Guard, reactor: IReactorTime, random: Random
+        self,
+        resource: IResource,
+        guard: Guard,
+        metrics: Metrics,
+        reactor: IReactorTime,
+        random: Random,
     ) -> None:
         super().__init__(
             resource, requestFactory=ApiRequest, reactor=reactor, parsePOSTFormSubmission=False
         )
         self.guard = guard
+        self._metrics = metrics
+        self.seconds = reactor.seconds
         #: Connections that are open.
         self.connections = 0
         self._random = random
@@ -86,10 +96,15 @@ class ApiSite(Site):
         """End."""
 
     def log(self, request: Any) -> None:
-        """Note an answered request, for those who look closely."""
+        """Count an answered request, and note it for those who look closely."""
+        method = request.method.decode("ascii", "replace")
+        taken = self.seconds() - request.began
+        self._metrics.answered(
+            method if method in _METHODS else "other", request.route, int(request.code), taken
+        )
         log.debug(
             "{method} {path!r} from {peer}: {code}, request {id}",
-            method=request.method.decode("ascii", "replace"),
+            method=method,
             path=request.path,
             peer=request.getClientAddress(),
             code=int(request.code),
@@ -101,10 +116,11 @@ def make_site(
     desk: Desk,
     live: Live,
     readiness: Readiness,
+    metrics: Metrics,
     settings: Settings,
     reactor: IReactorTime,
     random: Random,
 ) -> Site:
     """Return the site that answers for *desk*."""
-    app = make_app(Resources(reactor, desk, live, readiness, random.random))
-    return ApiSite(app.resource(), Guard(settings), reactor, random)
+    app = make_app(Resources(reactor, desk, live, readiness, metrics, random.random))
+    return ApiSite(app.resource(), Guard(settings), metrics, reactor, random)

@@ -131,3 +131,42 @@ SELECT * FROM (
 
 -- name: page_finished
 SELECT id FROM orders WHERE id = ANY (%(orders)s) AND finished_at IS NOT NULL;
+
+-- name: page_metrics
+-- One look for a scrape: the books, what they should add up to, and the oldest of each status.
+WITH o AS MATERIALIZED (
+    SELECT waiting, sent + queued + processing AS flying, success, error, cancelled
+      FROM counters WHERE kind = 'order'
+), box AS (
+    SELECT b.capacity, b.slots, b.seen >= e.epoch - 2 AS active,
+           coalesce(c.sent + c.queued, 0) AS held, coalesce(c.processing, 0) AS processing
+      FROM boxes b CROSS JOIN epochs e
+      LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
+), age AS (
+    SELECT u.status, max(now() - e.at) AS oldest
+      FROM (SELECT unit_id FROM flights LIMIT 2000) f
+      JOIN units u ON u.id = f.unit_id
+     CROSS JOIN LATERAL (
+         SELECT at FROM events WHERE unit_id = u.id ORDER BY id DESC LIMIT 1) e
+     GROUP BY u.status
+)
+SELECT g.going, t.waiting, t.sent, t.queued, t.processing, t.success, t.error, t.cancelled,
+       (SELECT count(*) FROM flights),
+       (SELECT coalesce(sum(waiting + flying + success + error + cancelled), 0)::bigint FROM o),
+       (SELECT count(*) FILTER (WHERE waiting > 0 AND flying + success + error + cancelled = 0) FROM o),
+       (SELECT count(*) FILTER (WHERE waiting + flying > 0
+                                  AND flying + success + error + cancelled > 0) FROM o),
+       (SELECT count(*) FILTER (WHERE waiting + flying = 0 AND error = 0 AND cancelled = 0) FROM o),
+       (SELECT count(*) FILTER (WHERE waiting + flying = 0 AND error > 0) FROM o),
+       (SELECT count(*) FILTER (WHERE waiting + flying = 0 AND error = 0 AND cancelled > 0) FROM o),
+       (SELECT coalesce(sum(held), 0)::bigint FROM box),
+       (SELECT coalesce(sum(capacity) FILTER (WHERE active), 0) FROM box),
+       (SELECT coalesce(sum(slots) FILTER (WHERE active), 0) FROM box),
+       (SELECT coalesce(sum(processing), 0)::bigint FROM box),
+       (SELECT extract(epoch FROM max(now() - o2.created_at))::float8
+          FROM (SELECT id, created_at FROM orders WHERE finished_at IS NULL ORDER BY id LIMIT 1000) o2
+          JOIN counters c ON c.kind = 'order' AND c.id = o2.id AND c.waiting > 0),
+       (SELECT json_object_agg(status, extract(epoch FROM oldest)::float8)::text FROM age),
+       (SELECT json_agg(json_build_array(busy, extract(epoch FROM now() - seen_at)::float8))::text
+          FROM agents)
+  FROM gate g, counters t WHERE t.kind = 'total' AND t.id = 0;
