@@ -107,6 +107,10 @@ class Desk:
         """Return one unit with its history."""
         return await self._reads.unit(unit)
 
+    async def agents(self) -> list[dict[str, Any]]:
+        """Return the agents that leaders reported."""
+        return await self._reads.agents()
+
     async def drain(self, agent: str) -> bool:
         """Let *agent* take nothing new; False if there is none of that id."""
         box = await self._books.drain_agent(agent)

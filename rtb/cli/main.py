@@ -11,10 +11,19 @@ __all__ = ["main"]
 #: Where each command is. They are imported when they are asked for, to be quick.
 _COMMANDS = {
     "agents": "rtb.cli.agents:agents",
+    "check": "rtb.cli.check:check",
+    "completion": "rtb.cli.completion:completion",
     "config": "rtb.cli.config:config",
     "dev": "rtb.cli.dev:dev",
+    "healthcheck": "rtb.cli.check:healthcheck",
     "migrate": "rtb.cli.migrate:migrate",
+    "openapi": "rtb.cli.openapi:openapi",
+    "orders": "rtb.cli.orders:orders",
+    "status": "rtb.cli.status:status",
+    "tracker": "rtb.cli.status:tracker",
     "try": "rtb.cli.try_:try_",
+    "units": "rtb.cli.units:units",
+    "watch": "rtb.cli.watch:watch",
 }
 
 

@@ -80,6 +80,9 @@ class RecordingDesk:
     async def unit(self, unit: int) -> Any:
         return await self._answer("unit", unit)
 
+    async def agents(self) -> Any:
+        return await self._answer("agents")
+
     async def drain(self, agent: str) -> Any:
         return await self._answer("drain", agent)
 

@@ -107,6 +107,9 @@ class Desk(Protocol):
     def unit(self, unit: int) -> Awaitable[dict[str, Any] | None]:
         """Return one unit with its history."""
 
+    def agents(self) -> Awaitable[list[dict[str, Any]]]:
+        """Return the agents that leaders reported."""
+
     def drain(self, agent: str) -> Awaitable[bool]:
         """Let the agent of that id take nothing new and end; False if there is none."""
 

@@ -18,6 +18,7 @@ from twisted.web.http import CACHED
 from rtb.api.web.asking import shielded, within
 from rtb.api.web.desk import READY, WINDOWS, Desk, Live, Metrics, Page, Readiness
 from rtb.api.web.guard import check_body_type, check_origin
+from rtb.api.web.openapi import describe
 from rtb.api.web.pages import HTML, PAGE_HEADERS, PageFiles, takes_gzip, wants_html
 from rtb.api.web.problem import Problem, not_found
 from rtb.api.web.query import Query, id_in_path
@@ -67,6 +68,7 @@ class Route:
 ROUTES = (
     Route("/", ("GET",), "summary"),
     Route("/page/<name>", ("GET",), "page_file"),
+    Route("/openapi.json", ("GET",), "openapi"),
     Route("/events", ("GET",), "events"),
     Route("/trace", ("GET",), "trace"),
     Route("/next", ("GET",), "next_units"),
@@ -77,6 +79,7 @@ ROUTES = (
     Route("/orders/<id>", ("GET",), "order"),
     Route("/orders/<id>/units", ("GET",), "units"),
     Route("/units/<id>", ("GET",), "unit"),
+    Route("/agents", ("GET",), "agents"),
     Route("/agents/<agent>/drain", ("POST",), "drain", changes=True),
     Route("/leaders/<box>", ("DELETE",), "forget_leader", changes=True),
     Route("/livez", ("GET",), "livez"),
@@ -134,6 +137,10 @@ class Resources:
             headers |= {"Content-Encoding": "gzip"}
             return Answer(file.small, headers=headers, kind=file.kind)
         return Answer(file.content, headers=headers, kind=file.kind)
+
+    async def openapi(self, request: ApiRequest) -> Answer:
+        """Describe the API for machines."""
+        return Answer(describe(ROUTES, Resources))
 
     async def events(self, request: ApiRequest) -> None:
         """Send what moves, as it moves: an event stream."""
@@ -227,6 +234,10 @@ class Resources:
     async def unit(self, request: ApiRequest, id: str) -> Answer:  # noqa: A002
         """Show one unit and all that happened to it."""
         return _found("unit", await self._ask(self._desk.unit, id_in_path(id, "unit")))
+
+    async def agents(self, request: ApiRequest) -> Answer:
+        """Show the agents, as their leaders saw them last."""
+        return Answer({"agents": await self._ask(self._desk.agents)})
 
     async def drain(self, request: ApiRequest, agent: str) -> Answer:
         """Let an agent finish what it runs, and end."""

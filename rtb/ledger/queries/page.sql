@@ -170,3 +170,12 @@ SELECT g.going, t.waiting, t.sent, t.queued, t.processing, t.success, t.error, t
        (SELECT json_agg(json_build_array(busy, extract(epoch FROM now() - seen_at)::float8))::text
           FROM agents)
   FROM gate g, counters t WHERE t.kind = 'total' AND t.id = 0;
+
+-- name: agents
+SELECT a.incarnation, a.name, a.host, b.name,
+       CASE WHEN a.draining THEN 'draining' ELSE a.presence END, a.slots, a.busy, a.workloads,
+       a.seen_at
+  FROM agents a
+  JOIN boxes b ON b.id = a.box_id
+ ORDER BY a.name, a.incarnation
+ LIMIT 1000;
