@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import attrs
 
-from rtb import addresses, parsing
+from rtb import addresses, failpoint, parsing
 from rtb.addresses import Broker, Database, HostPort
 from rtb.errors import ConfigurationError
 from rtb.model.names import BadNameError, check_box
@@ -260,6 +260,16 @@ SETTINGS: tuple[Setting, ...] = (
         roles=_ALL,
         help="least level that is logged: debug, info, warn or error",
     ),
+    Setting(
+        name="RTB_FAILPOINT",
+        attribute="failpoint",
+        flag="--failpoint",
+        default_says="none",
+        parse=failpoint.read,
+        roles=_ALL,
+        help="for tests only: POINT:CHANCE, separated by commas; the process ends as if killed "
+        "when it comes to one",
+    ),
 )
 
 
@@ -293,6 +303,7 @@ class Settings:
     admin_listen: str
     log_format: str
     log_level: str
+    failpoint: Mapping[str, float]
     _origins: Mapping[str, _Found] = attrs.field(factory=dict, repr=False, eq=False)
 
     @classmethod
@@ -312,6 +323,7 @@ class Settings:
         values = {attribute: _parsed(here) for attribute, here in found.items()}
         values.setdefault("agent_name", _host_name())
         values.setdefault("admin_listen", "")
+        values.setdefault("failpoint", {})
         where = values["api_host"]
         values.setdefault("api_listen", f"tcp:{where.port}:interface=127.0.0.1")
         return cls(**values, origins=found)

@@ -18,6 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb import failpoint
 from rtb.agent.courier import Courier
 from rtb.agent.slots import Holding, Slots, Stage
 from rtb.agent.workloads import Failed, Outcome, Stopped, Succeeded, Workload
@@ -246,6 +247,8 @@ class Agent(Service):
             self._refusal = work.goodbye
             if work.goodbye:
                 self._log.warn("the leader gives it no work: {why}", why=work.goodbye)
+        if work.give:
+            failpoint.hit("g1")
         for unit in work.give:
             self._take(work.ledger, unit)
         for key in work.drop:
@@ -284,8 +287,10 @@ class Agent(Service):
             return
         holding = Holding(unit, ledger, self._reactor.seconds())
         self._slots.add(holding)
+        failpoint.hit("g2")
         self._courier.say(ledger, StatusKind.PROCESSING, Ended(*unit.key))
         holding.running = workload.start(unit)
+        failpoint.hit("g3")
         holding.running.done.addCallback(lambda outcome: self._ended(holding, outcome)).addErrback(
             self._broken
         )
@@ -305,12 +310,14 @@ class Agent(Service):
             case Stopped():
                 kind, news = StatusKind.RETURNED, Ended(*key, ran=ran, why=Gave.DRAINED)
         holding.stage = Stage.ENDED
+        failpoint.hit("g4")
         self._courier.say(holding.ledger, kind, news)
 
     def _confirmed(self, kind: StatusKind, keys: list[UnitKey]) -> None:
         """The broker has the news of *keys*: only now does the agent not hold them any more."""
         if kind in (StatusKind.PROCESSING, StatusKind.HOLDING):
             return
+        failpoint.hit("g6")
         for key in keys:
             self._let_go(key)
 

@@ -85,7 +85,7 @@ class Api(MultiService):
         self._live = Live(
             reactor,
             page_reads,
-            self.readiness,
+            self._parts,
             bell,
             epoch=settings.epoch,
             mark=incarnation,
@@ -135,10 +135,8 @@ class Api(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     def _uncommitted(self, failure: Failure) -> None:
-        self._log.warn(
-            "ends without waiting for the ledger: {why}",
-            why=failure.getErrorMessage() or "it took too long",
-        )
+        why = failure.getErrorMessage() or "it took too long"
+        self._log.warn("ends without waiting for the ledger: {why}", why=why)
 
     def _opened(self, _: None) -> None:
         if not self.running:
@@ -156,14 +154,19 @@ class Api(MultiService):
             if isinstance(thing, Queue):
                 await session.delete(thing.name)
 
-    def readiness(self) -> Mapping[str, str]:
-        """Say how each thing is that it needs."""
+    def _parts(self) -> Mapping[str, str]:
+        """Say how each thing is that it needs, as far as that is known without asking."""
         publishing, consuming = self._client.status()
         return {
             "ledger": self._opening.problem or READY,
             "broker": publishing.problem or consuming.problem or READY,
             "inbox": self._inbox.problem or READY,
         }
+
+    async def readiness(self) -> Mapping[str, str]:
+        """Say how each thing is that it needs; asks the ledger."""
+        parts = self._parts()
+        return {**parts, "ledger": self._opening.problem or await self._reads.problem() or READY}
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("the API did not start", failure)

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 import msgspec
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from rtb import failpoint
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.herald import Herald
 from rtb.api.metrics import Tally
@@ -73,6 +75,7 @@ class Applier:
         """
         reports = [message for message in messages if isinstance(message, Report)]
         current, along = await self._book_states(reports)
+        failpoint.hit("a7")
         dead: list[Dead] = []
         closed: dict[str, list[UnitKey]] = defaultdict(list)
         boxes = {key: report.box for report in reports for key in report.units}
@@ -92,19 +95,32 @@ class Applier:
                 if not verdict.open and verdict.key in boxes:
                     closed[boxes[verdict.key]].append(verdict.key)
         await self._conclude(messages[-1] if messages else None)
-        await self._answer(messages, closed)
+        refused = {(report.box, report.leader) for report in reports} - {
+            (report.box, report.leader) for report in reports if report.leader in current
+        }
+        await self._answer(messages, closed, refused)
         return dead
 
-    async def _answer(self, messages: Sequence[Said], closed: dict[str, list[UnitKey]]) -> None:
-        """Say the state to whoever reported everything, vouched for itself, or named the closed."""
+    async def _answer(
+        self,
+        messages: Sequence[Said],
+        closed: dict[str, list[UnitKey]],
+        refused: set[tuple[str, str]],
+    ) -> None:
+        """Say the state to whoever reported everything, vouched for itself, named the closed.
+
+        And to a leader that was refused: it may hold the lock of its box all the same, where the
+        late first word of an earlier life came after its own.
+        """
         boxes = {
             message.box
             for message in messages
             if (isinstance(message, Report) and (message.full or not message.ledger))
             or (isinstance(message, Status) and message.kind == StatusKind.HOLDING)
         }
-        for box in sorted(boxes | set(closed)):
-            await self._herald.say(box, closed[box])
+        for box in sorted(boxes | set(closed) | {box for box, _ in refused}):
+            leaders = [leader for whose, leader in sorted(refused) if whose == box]
+            await self._herald.say(box, closed[box], leaders)
 
     def flushed(self, units: int) -> None:
         """A flush was committed: places may be free, and somebody may watch."""
@@ -156,7 +172,9 @@ class Applier:
         if not moves and along is None:
             return [], []
         try:
-            verdicts = await self._books.apply(ledger, moves, along)
+            applying = Deferred.fromCoroutine(self._books.apply(ledger, moves, along))
+            failpoint.hit("a8")
+            verdicts = await applying
         except (BadDataError, TooSlowError) as problem:
             if len(moves) <= 1:
                 if not moves or isinstance(problem, TooSlowError):
@@ -192,6 +210,7 @@ class Applier:
         if isinstance(message, Barrier):
             if message.epoch:
                 await self._books.end_epoch(message.ledger, message.epoch)
+                failpoint.hit("a11")
             await self._give_up(await self._books.forsaken(), Kind.RESCUED)
         elif isinstance(message, Report) and message.first and message.part == message.parts:
             await self._give_up(
@@ -199,6 +218,8 @@ class Applier:
             )
 
     async def _give_up(self, forsaken: Sequence[Forsaken], kind: Kind) -> None:
+        if forsaken:
+            failpoint.hit("a10")
         for ledger, group in groupby(forsaken, key=lambda row: row[0]):
             moves = [Move.giving_up(key, kind, why) for _, key, why in group]
             self._log.warn("{units} units rescued: {why}", units=len(moves), why=moves[0].why)

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb import failpoint
 from rtb.api.metrics import Tally
 from rtb.broker import BrokerClient, BrokerError, Returned
 from rtb.broker.post import Post
@@ -92,11 +93,17 @@ class Dispatcher(Service):
 
     async def _top_up(self) -> None:
         while self._client.can_publish and self.running:
-            claim = await self._books.claim(None, _CLAIM_MOST)
-            for part in parts(claim.units):
-                message = Out(ledger=claim.ledger, box=claim.box, units=part)
-                self._client.publish(self._post.out(message)).addErrback(
-                    self._unsent, claim.ledger, part
+            failpoint.hit("a1")
+            claiming = Deferred.fromCoroutine(self._books.claim(None, _CLAIM_MOST))
+            failpoint.hit("a5")
+            claim = await claiming
+            if claim.units:
+                failpoint.hit("a2")
+            pieces = list(parts(claim.units))
+            for piece in pieces:
+                message = Out(ledger=claim.ledger, box=claim.box, units=piece)
+                self._client.publish(self._post.out(message)).addCallbacks(
+                    self._sent, self._unsent, (len(pieces),), {}, (claim.ledger, piece)
                 ).addErrback(self._failed)
             if claim.units:
                 self._tally.published += len(claim.units)
@@ -104,6 +111,9 @@ class Dispatcher(Service):
             # The box is full now, or there is nothing more for it.
             if claim.boxes < 2 and len(claim.units) < _CLAIM_MOST:
                 return
+
+    def _sent(self, _: None, pieces: int) -> None:
+        failpoint.hit("a3" if pieces > 1 else "a4")
 
     def _unsent(self, failure: Failure, ledger: str, units: list[Unit]) -> Deferred[None] | None:
         problem = failure.trap(Returned, BrokerError)

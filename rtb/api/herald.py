@@ -27,8 +27,10 @@ class Herald:
         self._books = books
         self._post = post
 
-    async def say(self, box: str, closed: Sequence[UnitKey] = ()) -> None:
-        """Say the state of *box*, and which attempts that it named are closed."""
+    async def say(
+        self, box: str, closed: Sequence[UnitKey] = (), refused: Sequence[str] = ()
+    ) -> None:
+        """Say the state of *box*, which attempts that it named are closed, and who was refused."""
         state = await self._books.box_state(box)
         if state is None:
             return
@@ -42,6 +44,7 @@ class Herald:
             closed=list(closed),
             draining=state.draining,
             recalled=state.recalled,
+            refused=list(refused),
         )
         self._client.publish(self._post.control(message)).addErrback(self._unsaid, box)
 

@@ -17,6 +17,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError, Delivery, Returned, Session
 from rtb.broker.post import Post
 from rtb.errors import RtbError
@@ -161,6 +162,11 @@ class Reign:
         """The API said the box's state."""
         if (control := self._read(delivery, Control)) is None or self._phase is _Phase.OVER:
             return
+        if self.leader in control.refused:
+            # It will never be adopted again; the next life will.
+            self._log.warn("the ledger has another leader of box {box}", box=self.box)
+            self._session.close("the ledger takes another one for the leader")
+            return
         if control.ledger != self.ledger:
             self._met(control.ledger)
         self.tracker.weigh(control.weights)
@@ -172,6 +178,7 @@ class Reign:
 
     def _arrived(self, delivery: Delivery) -> None:
         """Units came for the box."""
+        failpoint.hit("l1")
         out = self._read(delivery, Out, ack=False)
         if out is None:
             return
@@ -219,10 +226,13 @@ class Reign:
                 arrived.append(unit.key)
         self._ack_done()
         if arrived:
+            failpoint.hit("l2")
             self._reporter.announce(arrived)
 
     def _reported(self, keys: list[UnitKey]) -> None:
         """A report that names *keys* is confirmed: ack their messages, then hand them out."""
+        if keys:
+            failpoint.hit("l4")
         said = set(keys)
         for letter in self._letters:
             letter.unreported -= said
@@ -233,6 +243,7 @@ class Reign:
     def _ack_done(self) -> None:
         while self._letters and not (self._letters[0].waiting or self._letters[0].unreported):
             self._letters.popleft().delivery.ack()
+            failpoint.hit("l5")
 
     # ---- units out
 
@@ -249,6 +260,7 @@ class Reign:
         units = self.tracker.take(sum(places for _, places in free))
         if not units:
             return
+        failpoint.hit("l6")
         shares: dict[str, list[Unit]] = {agent.track.agent: [] for agent, _ in free}
         places = {agent.track.agent: n for agent, n in free}
         for unit in units:  # to whoever has the most free slots
@@ -263,6 +275,7 @@ class Reign:
         number = self._send(agent, give=units)
         for unit in units:
             self.tracker.give(unit.key, agent.track.agent, number, agent.track.session)
+        failpoint.hit("l7")
 
     def _send(
         self,

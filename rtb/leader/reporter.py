@@ -12,6 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError
 from rtb.broker.post import Post
 from rtb.leader.register import Register
@@ -131,7 +132,10 @@ class Reporter:
         self._confirmed(new)
 
     async def _publish(self, report: Report) -> None:
-        await self._client.publish_surely(self._post.status(report))
+        publishing = self._client.publish_surely(self._post.status(report))
+        if report.units:
+            failpoint.hit("l3")
+        await publishing
 
     def _state(self) -> tuple[object, ...]:
         """Return what is worth a report when it changes: who is there."""

@@ -8,7 +8,6 @@ a lane races each statement with a timer of its own and closes the connection of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -66,12 +65,18 @@ class _Connection(txpostgres.Connection):
 
     def continuePolling(self, swallowErrors: bool = False) -> None:
         super().continuePolling(swallowErrors=True)
+        self._close_if_lost()
 
-    def doRead(self) -> None:
-        # When the server ended, txpostgres may go on to watch a socket that is gone (seen: file
-        # descriptor -1). Whoever waits for an answer has been told by then.
-        with suppress(ValueError):
-            super().doRead()
+    def cursorFinished(self, cursor: txpostgres.Cursor) -> None:
+        self._close_if_lost()
+        super().cursorFinished(cursor)
+
+    def _close_if_lost(self) -> None:
+        # libpq gives up the socket of a connection that was reset, and psycopg2 does not call that
+        # closed. txpostgres would watch descriptor -1: a ValueError, which in place of the answer
+        # to a statement says that its values were bad.
+        if not self.closed and self.fileno() < 0:
+            _shut(self)
 
 
 class Lane:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random, SystemRandom
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from twisted.application.service import IService, MultiService
 
 from rtb.agent.agent import Agent, Identity
@@ -20,7 +21,7 @@ from rtb.leader.leader import Leader
 from rtb.leader.metrics import LeaderMetrics
 from rtb.model.pace import Pace
 from rtb.ops.admin import READY, Readiness, make_admin_site
-from rtb.ops.metrics import BrokerMetrics, Role, make_registry
+from rtb.ops.metrics import BrokerMetrics, Role, exposed, make_registry
 from rtb.roles.stages import Stages
 from rtb.settings import Settings
 
@@ -70,14 +71,22 @@ def _build(settings: Settings, reactor: Any, *roles: str) -> IService:
         api.metrics.registry = registry
     if settings.admin_listen:
         readiness = api.readiness if api is not None else _broker_readiness(stages.client)
-        site = make_admin_site(registry, readiness, reactor)
+        scrape = api.metrics.scrape if api is not None else _scrape(registry)
+        site = make_admin_site(scrape, readiness, reactor)
         says = "RTB_ADMIN_LISTEN says where to listen"
         _add(stages, Listening(reactor, settings.admin_listen, site, says))
     return stages
 
 
+def _scrape(registry: CollectorRegistry) -> Callable[[], Awaitable[bytes]]:
+    async def scrape() -> bytes:
+        return exposed(registry)
+
+    return scrape
+
+
 def _broker_readiness(client: BrokerClient) -> Readiness:
-    def readiness() -> Mapping[str, str]:
+    async def readiness() -> Mapping[str, str]:
         waits = [link.problem or link.state for link in client.status() if not link.ready]
         return {"broker": waits[0] if waits else READY}
 

@@ -27,9 +27,7 @@ def make_web(reactor: Any) -> Iterator[Any]:
     def make(**environ: str) -> Web:
         desk = RecordingDesk()
         settings = Settings.load({}, environ)
-        site = make_site(
-            desk, StillLife(), lambda: desk.readiness, NoMetrics(), settings, reactor, Random(1)
-        )
+        site = make_site(desk, StillLife(), desk.ready, NoMetrics(), settings, reactor, Random(1))
         ports.append(reactor.listenTCP(0, site, interface="127.0.0.1"))
         return Web(reactor, desk, ports[-1].getHost().port)
 
@@ -49,7 +47,7 @@ def live_web(reactor: Any, database: Database) -> Iterator[LiveWeb]:
     settings = Settings.load({}, {})
     metrics = ApiMetrics(page_reads, Tally(), live.feed, reactor.seconds, 1.6)
     metrics.registry = make_registry(object(), metrics)
-    site = make_site(desk, live.feed, lambda: parts, metrics, settings, reactor, Random(1))
+    site = make_site(desk, live.feed, desk.ready, metrics, settings, reactor, Random(1))
     port = reactor.listenTCP(0, site, interface="127.0.0.1")
     live.startService()
     yield LiveWeb(Web(reactor, desk, port.getHost().port), live, bell, books, reads, parts, metrics)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest_twisted
@@ -14,6 +16,8 @@ from twisted.internet.task import deferLater
 
 from rtb.settings import Broker, Database
 from tests.system.line_support import Line
+
+METRICS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
 def free_port() -> int:
@@ -45,6 +49,12 @@ def names(text: bytes) -> dict[str, float]:
     }
 
 
+def families(text: bytes) -> set[str]:
+    every = {family.name for family in text_string_to_metric_families(text.decode())}
+    usual = ("process_", "python_gc_", "python_twisted_reactor_tick_time_created")
+    return {name for name in every if not name.startswith(usual) and not name.endswith("_created")}
+
+
 @pytest_twisted.ensureDeferred
 async def test_every_role_tells_how_it_is(
     reactor: Any, database: Database, vhost: Broker, tmp_path: Any
@@ -70,6 +80,12 @@ async def test_every_role_tells_how_it_is(
         assert (
             names(await ask(reactor, ports["rtb-agent"], "/metrics"))["rtb_agent_slot_limit"] == 8
         )
+        there: set[str] = set()
+        for port in ports.values():
+            there |= families(await ask(reactor, port, "/metrics"))
+        there |= families(await ask(reactor, line.port, "/metrics"))
+        said = set(re.findall(r"^\| `(\w+)`", METRICS.read_text(), re.MULTILINE))
+        assert said == there, "each is in the docs, and each that is in the docs is there"
     finally:
         await line.end()
     for role in line.roles:

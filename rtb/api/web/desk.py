@@ -16,8 +16,8 @@ READY = "ready"
 #: How far back a trace goes.
 WINDOWS = ("5m", "1h", "24h")
 
-#: Each thing the API needs, and :data:`READY` or what is wrong with it.
-Readiness = Callable[[], Mapping[str, str]]
+#: Each thing the API needs, and :data:`READY` or what is wrong with it: as it is when asked.
+Readiness = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class BoxInUseError(RtbError):

@@ -33,7 +33,7 @@ from rtb.ops.metrics import CONTENT_TYPE as METRICS
 __all__ = ["ANSWER_SECONDS", "ROUTES", "Answer", "Resources", "Route", "make_app"]
 
 #: Whoever asks has an answer after this long, whatever is away.
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 1.8
 #: Who watches the live feed holds a connection; there are some left for those who ask.
 STREAMS_MOST = 1200
 _PAGE = 100
@@ -262,7 +262,7 @@ class Resources:
 
     async def readyz(self, request: ApiRequest) -> Answer:
         """Say whether all is there that answers need, and what is missing."""
-        parts = dict(self._readiness())
+        parts = dict(await self._ask(self._readiness))
         missing = [name for name, state in parts.items() if state != READY]
         if missing:
             detail = f"waiting for {', '.join(missing)}"
