@@ -105,7 +105,6 @@ class Feed(Service):
         self._units: dict[int, bytes] = {}
         self._traces: dict[str, tuple[float, dict[str, Any]]] = {}
         self._asking: list[Deferred[None]] = []
-        self._parts: object = None
 
     # ---- life
 
@@ -218,7 +217,6 @@ class Feed(Service):
         self._stale = False
         try:
             picture = await self._watcher.look()
-            self._parts = picture["parts"]
             body = encode(picture)
             changed = body != self._body
             if changed:
@@ -296,7 +294,7 @@ class Feed(Service):
     def _unsaid(self, failure: Failure) -> None:
         if failure.check(RtbError) is None:
             self._log.failure("looking for changes failed", failure)
-        elif self._parts != self._watcher.parts() or self._seen is not None:
+        else:
             # The picture shall say that the ledger is away.
             self._seen = None
             self._soon()

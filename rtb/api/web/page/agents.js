@@ -53,7 +53,7 @@ export function agents(view, open) {
 }
 
 function running(box, agent, now, open) {
-  if (agent.presence === "lost") { say(box, agent.seen ? `not heard since ${clock(agent.seen)}` : "not heard"); box.rtbFirst = null; return; }
+  if (agent.presence === "lost") { say(box, agent.seen ? `since ${clock(agent.seen)}` : "not heard"); box.rtbFirst = null; return; }
   const first = agent.units[0];
   if (!first) { say(box, "idle"); box.rtbFirst = null; return; }
   if (!box.rtbFirst) { box.rtbFirst = el("button", { onclick: () => open.unit(box.rtbUnit) }); box.replaceChildren(box.rtbFirst, el("span")); }

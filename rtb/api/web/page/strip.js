@@ -2,10 +2,6 @@
 import { $, bar, clock, el, fillBar, list, number, rate, say, span, svg, units } from "./dom.js";
 
 const TILES = ["waiting", "queued", "processing", "success", "error"];
-const LIMITS = {
-  nothing: "idle", go: "go", leader: "leader", agents: "agents", dispatch: "dispatch",
-  "hand-out": "hand-out", work: "the backlog",
-};
 const STAGE_OF = { go: "backlog", work: "backlog", leader: "tracker", dispatch: "tracker", "hand-out": "tracker", agents: "agents" };
 
 export function strip(view) {
@@ -68,7 +64,7 @@ export function pipeline(view) {
   const limit = $("limit");
   if (limit.rtbSays !== view.limit.what + view.limit.why) {
     limit.rtbSays = view.limit.what + view.limit.why;
-    limit.replaceChildren("limited by ", el("b", {}, LIMITS[view.limit.what] || view.limit.what), ` – ${view.limit.why}`);
+    limit.replaceChildren("limited by ", el("b", {}, view.limit.what === "work" ? "the backlog" : view.limit.what), ` – ${view.limit.why}`);
     if (view.limit.what === "nothing") limit.replaceChildren(view.limit.why);
   }
 }
