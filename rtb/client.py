@@ -6,14 +6,16 @@ whose answer was lost may have been placed.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 from twisted.internet import defer
 from twisted.web.http_headers import Headers
 
 from rtb.errors import RtbError
+
+_T = TypeVar("_T")
 
 __all__ = ["ApiUnreachableError", "Client", "ClientError", "LeaderState", "Summary", "Units"]
 
@@ -69,6 +71,7 @@ class LeaderState(msgspec.Struct, frozen=True):
     agents: int
     slots: int
     busy: int
+    sent: int = 0
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -159,9 +162,25 @@ class Client:
         query = {"limit": limit, "cursor": cursor, "account": account}
         return await self._ask("GET", "/orders", query | ({"loading": "true"} if loading else {}))
 
-    async def order(self, order: int) -> Any:
-        """Return one order with its counts."""
-        return await self._ask("GET", f"/orders/{order}")
+    async def order(self, order: int, *, wait: float | None = None) -> Any:
+        """Return one order with its counts.
+
+        :param wait: seconds, at most 60, that the API may take until the order is done
+        """
+        query = {} if wait is None else {"wait": f"{wait:g}"}
+        limit = _TIMEOUT + (wait or 0.0)
+        return await self._ask("GET", f"/orders/{order}", query, limit=limit)
+
+    async def agents(self) -> Any:
+        """Return the agents that the ledger knows."""
+        return await self._ask("GET", "/agents")
+
+    async def all_units(
+        self, order: int, received: Callable[[bytes], None], *, status: str | None = None
+    ) -> None:
+        """Hand all units of *order* to *received*, as JSON lines, in pieces as they come."""
+        query = {"status": status} if status else {}
+        await self._reached(self._stream(f"/orders/{order}/units", query, received), None)
 
     async def forecast(self, order: int) -> Any:
         """Return when *order* goes on and ends, and why it waits."""
@@ -220,10 +239,11 @@ class Client:
         path: str,
         query: Mapping[str, str | int | None] | None = None,
         body: object = None,
+        limit: float = _TIMEOUT,
     ) -> Any:
         given = {name: str(value) for name, value in (query or {}).items() if value is not None}
         content = None if body is None else msgspec.json.encode(body)
-        code, answer = await self._reached(self._exchange(method, path, given, content))
+        code, answer = await self._reached(self._exchange(method, path, given, content), limit)
         if code >= 400:
             raise _refusal(code, answer)
         return msgspec.json.decode(answer) if answer else None
@@ -246,17 +266,32 @@ class Client:
         )
         return response.code, await response.content()
 
+    async def _stream(
+        self, path: str, query: dict[str, str], received: Callable[[bytes], None]
+    ) -> None:
+        headers = Headers({"accept": ["application/x-ndjson"]})
+        asked = self._http.request(
+            "GET", self._base + path, params=query, headers=headers, reactor=self._reactor
+        )
+        response = await asked.addTimeout(_TIMEOUT, self._reactor)
+        if response.code >= 400:
+            raise _refusal(response.code, await response.content())
+        await response.collect(received)
+
     async def _reached(
         self,
-        exchange: Coroutine[defer.Deferred[Any], Any, tuple[int, bytes]],
-        seconds: float = _TIMEOUT,
-    ) -> tuple[int, bytes]:
+        exchange: Coroutine[defer.Deferred[Any], Any, _T],
+        limit: float | None = _TIMEOUT,
+    ) -> _T:
         from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
         from twisted.web._newclient import RequestNotSent
         from twisted.web.client import ResponseFailed
 
         try:
-            return await defer.Deferred.fromCoroutine(exchange).addTimeout(seconds, self._reactor)
+            answer = defer.Deferred.fromCoroutine(exchange)
+            if limit is not None:
+                answer.addTimeout(limit, self._reactor)
+            return await answer
         except ResponseFailed as problem:
             # A caller who cancelled does not want to hear that the connection was lost by it.
             if any(reason.check(defer.CancelledError) for reason in problem.reasons):

@@ -28,6 +28,7 @@ __all__ = [
     "HostPort",
     "Setting",
     "Settings",
+    "require_private_admin",
     "require_private_listening",
     "unknown",
 ]
@@ -164,7 +165,7 @@ SETTINGS: tuple[Setting, ...] = (
         flag="--trusted-network",
         default="0",
         parse=parsing.switch,
-        roles=_API,
+        roles=_ALL,
         help="1: whoever reaches the API may use it; needed to listen elsewhere than on loopback",
     ),
     Setting(
@@ -242,6 +243,24 @@ SETTINGS: tuple[Setting, ...] = (
         "coinflip:error=0.1,seconds=0.2, noop, command:ARGV or python:MODULE:FUNCTION",
     ),
     Setting(
+        name="RTB_ADMIN_LISTEN",
+        attribute="admin_listen",
+        flag="--admin-listen",
+        default_says="none",
+        parse=parsing.endpoint,
+        roles=_ALL,
+        help="where the role shows /livez, /readyz and /metrics: a Twisted server endpoint",
+    ),
+    Setting(
+        name="RTB_LOG_FORMAT",
+        attribute="log_format",
+        flag="--log-format",
+        default="text",
+        parse=parsing.choice("text", "json"),
+        roles=_ALL,
+        help="how the log is written: text, or json for an object a line",
+    ),
+    Setting(
         name="RTB_LOG_LEVEL",
         attribute="log_level",
         flag="--log-level",
@@ -291,6 +310,8 @@ class Settings:
     agent_slots: int
     agent_name: str
     workloads: Mapping[str, str]
+    admin_listen: str
+    log_format: str
     log_level: str
     failpoint: Mapping[str, float]
     _origins: Mapping[str, _Found] = attrs.field(factory=dict, repr=False, eq=False)
@@ -311,6 +332,7 @@ class Settings:
                 found.setdefault(here.setting.attribute, here)
         values = {attribute: _parsed(here) for attribute, here in found.items()}
         values.setdefault("agent_name", _host_name())
+        values.setdefault("admin_listen", "")
         values.setdefault("failpoint", {})
         where = values["api_host"]
         values.setdefault("api_listen", f"tcp:{where.port}:interface=127.0.0.1")
@@ -400,9 +422,22 @@ def require_private_listening(settings: Settings) -> None:
 
     :raises ConfigurationError: it listens elsewhere than on loopback or on a Unix socket
     """
-    if not settings.trusted_network and not parsing.is_private(settings.api_listen):
+    _require_private(settings, "RTB_API_LISTEN", settings.api_listen)
+
+
+def require_private_admin(settings: Settings) -> None:
+    """Refuse the same of what a role shows to whoever watches over it.
+
+    :raises ConfigurationError: it listens elsewhere than on loopback or on a Unix socket
+    """
+    if settings.admin_listen:
+        _require_private(settings, "RTB_ADMIN_LISTEN", settings.admin_listen)
+
+
+def _require_private(settings: Settings, name: str, where: str) -> None:
+    if not settings.trusted_network and not parsing.is_private(where):
         raise ConfigurationError(
-            f"RTB_API_LISTEN={settings.api_listen!r} can be reached from other machines: set "
+            f"{name}={where!r} can be reached from other machines: set "
             "RTB_TRUSTED_NETWORK=1 if whoever reaches it may use it, or listen on loopback"
         )
 

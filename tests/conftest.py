@@ -35,6 +35,14 @@ _NUMBERS = itertools.count(1)
 _BROKER = ("RTB_BROKER_HOST", "RTB_AMQP_URL")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--screenshots",
+        action="store_true",
+        help="take the pictures of the page in docs/screenshots anew",
+    )
+
+
 def _given(*names: str) -> bool:
     return any(os.environ.get(name) or os.environ.get(f"{name}_FILE") for name in names)
 

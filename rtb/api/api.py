@@ -19,6 +19,9 @@ from rtb.api.follower import Follower
 from rtb.api.herald import Herald
 from rtb.api.inbox import Inbox
 from rtb.api.intake import Intake
+from rtb.api.live.bell import Bell
+from rtb.api.live.service import LOST_EPOCHS, Live
+from rtb.api.metrics import ApiMetrics, Tally
 from rtb.api.opening import Opening
 from rtb.api.web.desk import READY
 from rtb.api.web.listening import Listening
@@ -26,7 +29,7 @@ from rtb.api.web.site import make_site
 from rtb.broker import BrokerClient, BrokerUnavailable
 from rtb.broker.post import Post
 from rtb.broker.topology import Queue, box
-from rtb.ledger import Books, Outlook, Reads, Verbs
+from rtb.ledger import Books, Outlook, PageReads, Reads, Verbs
 from rtb.model.names import new_incarnation
 from rtb.settings import Settings
 
@@ -63,15 +66,25 @@ class Api(MultiService):
         )
         self._reads = Reads(reactor, settings.db, self._opening.again)
         herald = Herald(client, self._books, post)
-        self._dispatcher = Dispatcher(reactor, client, self._books, post)
+        bell = Bell()
+        tally = Tally()
+        self._dispatcher = Dispatcher(reactor, client, self._books, post, bell.ring, tally)
         self._verbs = Verbs(reactor, settings.db, self._opening.again)
         self._outlook = Outlook(reactor, settings.db, self._opening.again)
         self._follower = Follower(reactor, self._verbs, self._dispatcher, herald)
         self._intake = Intake(reactor, settings.db, self._follower.kick)
-        applier = Applier(client, self._books, post, self._dispatcher, herald, self._follower)
+        applier = Applier(
+            client,
+            self._books,
+            post,
+            self._dispatcher,
+            herald,
+            self._follower,
+            bell.ring,
+            tally,
+        )
         self._inbox = Inbox(reactor, client, self._books, post, applier)
         self._epochs = Epochs(reactor, client, self._books, post, settings.epoch)
-        self.tally = applier.tally
         where = f"http://{settings.api_host}"
         desk = Desk(
             self._opening,
@@ -83,13 +96,30 @@ class Api(MultiService):
             herald,
             self._follower,
             self._intake,
+            bell.ring,
             self._forget_queues,
             where,
             settings.accounts == "closed",
         )
-        site = make_site(desk, self._readiness, settings, reactor, random)
+        page_reads = PageReads(reactor, settings.db, self._opening.again)
+        self._live = Live(
+            reactor,
+            page_reads,
+            self._parts,
+            bell,
+            epoch=settings.epoch,
+            mark=incarnation,
+        )
+        #: What it and the process around it are, in numbers.
+        self.metrics = ApiMetrics(
+            page_reads, tally, self._live.feed, reactor.seconds, LOST_EPOCHS * settings.epoch
+        )
+        site = make_site(
+            desk, self._live.feed, self.readiness, self.metrics, settings, reactor, random
+        )
         self._web = Listening(reactor, settings.api_listen, site)
         self._opening.setServiceParent(self)
+        self._live.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         """Open the port.
@@ -108,6 +138,7 @@ class Api(MultiService):
     async def _stop(self) -> None:
         # Nothing new comes in; what is under way is committed; then the connections close.
         await self._web.stopService()
+        await self._live.disownServiceParent()
         working = [
             service
             for service in (
@@ -155,13 +186,19 @@ class Api(MultiService):
             if isinstance(thing, Queue):
                 await session.delete(thing.name)
 
-    async def _readiness(self) -> Mapping[str, str]:
+    def _parts(self) -> Mapping[str, str]:
+        """Say how each thing is that it needs, as far as that is known without asking."""
         publishing, consuming = self._client.status()
         return {
-            "ledger": self._opening.problem or await self._reads.problem() or READY,
+            "ledger": self._opening.problem or READY,
             "broker": publishing.problem or consuming.problem or READY,
             "inbox": self._inbox.problem or READY,
         }
+
+    async def readiness(self) -> Mapping[str, str]:
+        """Say how each thing is that it needs; asks the ledger."""
+        parts = self._parts()
+        return {**parts, "ledger": self._opening.problem or await self._reads.problem() or READY}
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("the API did not start", failure)

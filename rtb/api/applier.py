@@ -6,10 +6,9 @@ Whoever calls guarantees that flushes come one after the other, in delivery orde
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
-import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -18,6 +17,7 @@ from rtb import failpoint
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.follower import Follower
 from rtb.api.herald import Herald
+from rtb.api.metrics import Tally
 from rtb.broker import BrokerClient
 from rtb.broker.post import Post
 from rtb.ledger import BadDataError, Books, Forsaken, TooSlowError, Verdict
@@ -25,25 +25,18 @@ from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move, fold
 from rtb.model.wire import Barrier, Report, Status, StatusKind, UnitKey
 
-__all__ = ["Applier", "Tally"]
+__all__ = ["Applier"]
 
 Said = Report | Status | Barrier
 #: An event that the ledger refused, as JSON, and why.
 Dead = tuple[bytes, str]
 
 
-@attrs.define
-class Tally:
-    """What was applied since this API began, and what was not."""
-
-    applied: int = 0
-    #: Said of an attempt that is closed, or said before: acked, and touches nothing.
-    stale: int = 0
-    dead: int = 0
-
-
 class Applier:
-    """Turns messages into moves, and moves into books."""
+    """Turns messages into moves, and moves into books.
+
+    :param committed: called after each flush
+    """
 
     _log = Logger()
 
@@ -55,6 +48,8 @@ class Applier:
         dispatcher: Dispatcher,
         herald: Herald,
         follower: Follower,
+        committed: Callable[[], None],
+        tally: Tally,
     ) -> None:
         self._client = client
         self._books = books
@@ -62,7 +57,8 @@ class Applier:
         self._dispatcher = dispatcher
         self._herald = herald
         self._follower = follower
-        self.tally = Tally()
+        self._committed = committed
+        self.tally = tally
         #: The current incarnation of each box, as far as this applier has met it.
         self._leaders: dict[str, str] = {}
 
@@ -129,9 +125,11 @@ class Applier:
             leaders = [leader for whose, leader in sorted(refused) if whose == box]
             await self._herald.say(box, closed[box], leaders)
 
-    def flushed(self) -> None:
-        """A flush was committed: places may be free."""
+    def flushed(self, units: int) -> None:
+        """A flush was committed: places may be free, and somebody may watch."""
         self._dispatcher.kick()
+        self._committed()
+        self.tally.flushed(units)
 
     async def _book_states(self, reports: Iterable[Report]) -> tuple[set[str], Report | None]:
         """Book the newest state of every box; return the incarnations whose reports count.
@@ -184,7 +182,7 @@ class Applier:
             if len(moves) <= 1:
                 if not moves or isinstance(problem, TooSlowError):
                     raise
-                self.tally.dead += 1
+                self.tally.malformed += 1
                 return [], [(_event(ledger, moves[0]), str(problem))]
             half = len(moves) // 2
             first, first_dead = await self._move(ledger, moves[:half])
@@ -198,10 +196,10 @@ class Applier:
         for verdict in verdicts:
             move = said[verdict.key]
             if not verdict.known:
-                self.tally.dead += 1
+                self.tally.unknown += 1
                 dead.append((_event(ledger, move), "no such unit, or no such attempt of it"))
             elif verdict.applied is not None:
-                self.tally.applied += 1
+                self.tally.booked(verdict.applied, _ran(move))
             elif move.kind is None or (move.kind is Kind.QUEUED and verdict.open):
                 pass  # only vouched for
             else:
@@ -230,6 +228,10 @@ class Applier:
             moves = [Move.giving_up(key, kind, why) for _, key, why in group]
             self._log.warn("{units} units rescued: {why}", units=len(moves), why=moves[0].why)
             await self._move(ledger, moves)
+
+
+def _ran(move: Move) -> float | None:
+    return next((line.ran for line in move.told if line.kind is move.kind), None)
 
 
 def _event(ledger: str, move: Move) -> bytes:

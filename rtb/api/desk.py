@@ -55,6 +55,7 @@ class Load:
 class Desk:
     """The public face of the ledger.
 
+    :param committed: called after each change
     :param forget_queues: deletes the queues of a box
     :param where: the API's own address, for hints
     :param closed: orders are taken only for accounts that are there
@@ -71,6 +72,7 @@ class Desk:
         herald: Herald,
         follower: Follower,
         intake: Intake,
+        committed: Callable[[], None],
         forget_queues: Callable[[str], Awaitable[None]],
         where: str,
         closed: bool,
@@ -85,6 +87,7 @@ class Desk:
         self._herald = herald
         self._follower = follower
         self._intake = intake
+        self._committed = committed
         self._where = where
         self._closed = closed
 
@@ -120,6 +123,7 @@ class Desk:
         await self._books.set_going(going)
         self._dispatcher.kick()
         self._herald.say_to_all()
+        self._committed()
         return {"going": going}
 
     async def place(self, order: NewOrder, key: str | None, fingerprint: str) -> dict[str, Any]:
@@ -163,6 +167,7 @@ class Desk:
                 raise
             answer = msgspec.json.decode(problem.detail)
         self._dispatcher.kick()
+        self._committed()
         self._dispatcher.retry_later()  # it may have a time to wait for
         if not answer["going"]:
             answer["hint"] = f"{_HINT}, for example: curl -X POST {self._where}/go/"
@@ -247,12 +252,17 @@ class Desk:
         self._check()
         return await self._outlook.order(order)
 
+    async def agents(self) -> list[dict[str, Any]]:
+        """Return the agents that leaders reported."""
+        return await self._reads.agents()
+
     async def drain(self, agent: str) -> bool:
         """Let *agent* take nothing new; False if there is none of that id."""
         box = await self._books.drain_agent(agent)
         if box is None:
             return False
         await self._herald.say(box)
+        self._committed()
         return True
 
     async def forget_leader(self, box: str) -> bool:
@@ -265,5 +275,6 @@ class Desk:
             return False
         if not forgotten:
             raise BoxInUseError(f"{box} is in use: end its leader, and wait for its units")
+        self._committed()
         await self._forget_queues(box)
         return True

@@ -6,6 +6,7 @@ once; where that is not known, only silence over three epochs gives it back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
@@ -15,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rtb import failpoint
+from rtb.api.metrics import Tally
 from rtb.broker import BrokerClient, BrokerError, Returned
 from rtb.broker.post import Post
 from rtb.errors import RtbError
@@ -40,15 +42,26 @@ class Dispatcher(Service):
     :param reactor: its timers
     :param client: publishes to the boxes
     :param books: where claims are made
+    :param committed: called after claims
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, client: BrokerClient, books: Books, post: Post) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        client: BrokerClient,
+        books: Books,
+        post: Post,
+        committed: Callable[[], None],
+        tally: Tally,
+    ) -> None:
         self._reactor = reactor
         self._client = client
         self._books = books
         self._post = post
+        self._committed = committed
+        self._tally = tally
         self._claims = Pulse(self._top_up, self._failed)
         self._wakes = Pulse(self._wake, self._failed)
         self._timer: IDelayedCall | None = None
@@ -94,6 +107,9 @@ class Dispatcher(Service):
                 self._client.publish(self._post.out(message)).addCallbacks(
                     self._sent, self._unsent, (len(pieces),), {}, (claim.ledger, piece)
                 ).addErrback(self._failed)
+            if claim.units:
+                self._tally.published += len(claim.units)
+                self._committed()
             # The box is full now, or there is nothing more for it.
             if claim.boxes < 2 and len(claim.units) < _CLAIM_MOST:
                 return

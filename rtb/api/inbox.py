@@ -154,7 +154,7 @@ class Inbox(Service):
                     await self._bury(letter)
             if session is self._session:
                 batch[-1].delivery.ack(multiple=True)
-            self._applier.flushed()
+            self._applier.flushed(sum(letter.size for letter in batch))
 
     async def _apply(self, batch: list[_Letter]) -> None:
         """Book *batch*, however long the ledger is away: the messages are still the broker's."""
@@ -177,6 +177,7 @@ class Inbox(Service):
     async def _bury(self, letter: _Letter) -> None:
         key = letter.delivery.routing_key
         self._log.warn("a message by {key} is dead: {why}", key=key, why=letter.problem)
+        self._applier.tally.malformed += 1
         # Acked with its batch: one message acked twice would cost the session.
         await self._client.publish_surely(
             self._post.dead(key, letter.delivery.body, letter.problem, "api")

@@ -155,6 +155,11 @@ class BrokerClient(MultiService):
         )
 
     @property
+    def unconfirmed(self) -> int:
+        """How many messages are published and not yet confirmed."""
+        return self._publisher.unconfirmed
+
+    @property
     def can_publish(self) -> bool:
         """Is the publishing connection ready?"""
         return self.status()[0].ready

@@ -97,6 +97,11 @@ class Publisher:
         """Can something be published?"""
         return self._channel is not None
 
+    @property
+    def unconfirmed(self) -> int:
+        """How many messages are under way."""
+        return len(self._pending)
+
     def publish(self, message: Outgoing) -> Deferred[None]:
         """Publish *message* once.
 

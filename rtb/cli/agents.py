@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from rtb.cli.api import api_option, base_url
+from rtb.cli.asking import ask, clock, columns, output_option, show
 from rtb.cli.running import run
 
 __all__ = ["agents"]
@@ -14,7 +15,26 @@ __all__ = ["agents"]
 
 @click.group()
 def agents() -> None:
-    """Ask something of an agent."""
+    """Look at agents, or ask something of one."""
+
+
+@agents.command("list")
+@api_option
+@output_option
+def list_(api: str | None, output: str) -> None:
+    """Show the agents, as their leaders saw them last."""
+
+    async def work(client: Any, _: Any) -> None:
+        rows = (await client.agents())["agents"]
+        head = ("id", "name", "host", "box", "presence", "busy", "slots", "seen")
+        table = [
+            [row["id"], row["name"], row["host"], row["box"], row["presence"], row["busy"],
+             row["slots"], clock(row["seen_at"])]
+            for row in rows
+        ]  # fmt: skip
+        show(output, rows, rows, lambda: columns(head, table, left=5))
+
+    ask(api, work)
 
 
 @agents.command()

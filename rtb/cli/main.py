@@ -12,10 +12,19 @@ __all__ = ["main"]
 _COMMANDS = {
     "agents": "rtb.cli.agents:agents",
     "chaos": "rtb.cli.chaos:chaos",
+    "check": "rtb.cli.check:check",
+    "completion": "rtb.cli.completion:completion",
     "config": "rtb.cli.config:config",
     "dev": "rtb.cli.dev:dev",
+    "healthcheck": "rtb.cli.check:healthcheck",
     "migrate": "rtb.cli.migrate:migrate",
+    "openapi": "rtb.cli.openapi:openapi",
+    "orders": "rtb.cli.orders:orders",
+    "status": "rtb.cli.status:status",
+    "tracker": "rtb.cli.status:tracker",
     "try": "rtb.cli.try_:try_",
+    "units": "rtb.cli.units:units",
+    "watch": "rtb.cli.watch:watch",
 }
 
 

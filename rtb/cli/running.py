@@ -10,9 +10,13 @@ from twisted.internet.defer import Deferred
 
 from rtb.errors import ConfigurationError, RtbError
 
-__all__ = ["EX_CONFIG", "run"]
+__all__ = ["EX_CONFIG", "NOT_FOUND", "SOME_FAILED", "TIMED_OUT", "UNAVAILABLE", "run"]
 
 EX_CONFIG = 78
+NOT_FOUND = 4
+TIMED_OUT = 5
+SOME_FAILED = 3
+UNAVAILABLE = 69
 
 
 def run(work: Callable[[Any], Coroutine[Deferred[Any], Any, int]]) -> NoReturn:
@@ -35,7 +39,21 @@ def run(work: Callable[[Any], Coroutine[Deferred[Any], Any, int]]) -> NoReturn:
             code = EX_CONFIG
         except RtbError as problem:
             click.echo(f"rtb: {problem}", err=True)
-            code = 1
+            code = _code(problem)
         raise SystemExit(code)
 
     task.react(lambda _reactor: Deferred.fromCoroutine(main()), _reactor=reactor)
+
+
+def _code(problem: RtbError) -> int:
+    # Here because it is slow to import, and only a command that asks the API raises these.
+    from rtb.client import ApiUnreachableError, ClientError
+
+    match problem:
+        case ApiUnreachableError():
+            return UNAVAILABLE
+        case ClientError(status=404):
+            return NOT_FOUND
+        case ClientError(status=503):
+            return UNAVAILABLE
+    return 1

@@ -14,24 +14,29 @@ from rtb.ledger.errors import (
 from rtb.ledger.loading import Loading
 from rtb.ledger.outlook import Outlook
 from rtb.ledger.reads import Page, Reads
+from rtb.ledger.reads_page import RUNNING_MOST, Glance, PageReads, Trouble
 from rtb.ledger.verbs import Batch, Verbs
 
 __all__ = [
+    "RUNNING_MOST",
     "BadDataError",
     "Batch",
     "Books",
     "BoxState",
     "Claim",
     "Forsaken",
+    "Glance",
     "LedgerError",
     "LedgerUnavailableError",
     "Loading",
     "Outlook",
     "Page",
+    "PageReads",
     "Reads",
     "RefusedError",
     "SchemaError",
     "TooSlowError",
+    "Trouble",
     "Verbs",
     "Verdict",
 ]

@@ -140,6 +140,12 @@ class Reads:
             "history": [_event(event) for event in history],
         }
 
+    async def agents(self) -> list[dict[str, Any]]:
+        """Return the agents that leaders reported."""
+        names = ("id", "name", "host", "box", "presence", "slots", "busy", "workloads", "seen_at")
+        rows = await self._pages.run(QUERIES["agents"])
+        return [{**dict(zip(names, row, strict=True)), "seen_at": _time(row[-1])} for row in rows]
+
     async def _unit_rows(
         self, lane: Lane, order: int, status: str | None, limit: int, after: int
     ) -> Rows:

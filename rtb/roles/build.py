@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random, SystemRandom
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from twisted.application.service import IService, MultiService
 
 from rtb.agent.agent import Agent, Identity
+from rtb.agent.metrics import AgentMetrics
 from rtb.agent.workloads import make_workloads
 from rtb.api.api import Api
+from rtb.api.web.listening import Listening
 from rtb.broker import BrokerClient, shared
 from rtb.leader.leader import Leader
+from rtb.leader.metrics import LeaderMetrics
 from rtb.model.pace import Pace
+from rtb.ops.admin import READY, Readiness, make_admin_site
+from rtb.ops.metrics import BrokerMetrics, Role, exposed, make_registry
 from rtb.roles.stages import Stages
 from rtb.settings import Settings
 
@@ -23,36 +30,67 @@ __all__ = ["agent", "api", "leader", "whole"]
 
 def api(settings: Settings, reactor: Any, with_leader: bool = False) -> IService:
     """Return the API; *with_leader*, a leader beside it on the same broker connections."""
-    stages = _stages(settings, reactor, "api")
-    random = SystemRandom()
-    _add(stages, Api(reactor, settings, stages.client, random))
-    if with_leader:
-        _add(stages, _leader(settings, reactor, stages.client, random))
-    return stages
+    return _build(settings, reactor, "api", "leader" if with_leader else "")
 
 
 def leader(settings: Settings, reactor: Any) -> IService:
     """Return the leader of ``settings.box``."""
-    stages = _stages(settings, reactor, "leader")
-    _add(stages, _leader(settings, reactor, stages.client, SystemRandom()))
-    return stages
+    return _build(settings, reactor, "leader")
 
 
 def agent(settings: Settings, reactor: Any) -> IService:
     """Return an agent of ``settings.box``."""
-    stages = _stages(settings, reactor, "agent")
-    _add(stages, _agent(settings, reactor, stages.client, SystemRandom()))
-    return stages
+    return _build(settings, reactor, "agent")
 
 
 def whole(settings: Settings, reactor: Any) -> IService:
     """Return API, leader and agent, in one process on one broker client."""
-    stages = _stages(settings, reactor, "rtb")
+    return _build(settings, reactor, "api", "leader", "agent")
+
+
+def _build(settings: Settings, reactor: Any, *roles: str) -> IService:
+    """Return *roles* in this order, and what shows how they are."""
     random = SystemRandom()
-    _add(stages, Api(reactor, settings, stages.client, random))
-    _add(stages, _leader(settings, reactor, stages.client, random))
-    _add(stages, _agent(settings, reactor, stages.client, random))
+    stages = _stages(settings, reactor, roles[0] if len(roles) == 1 else "rtb")
+    shown: list[Role] = [BrokerMetrics(stages.client)]
+    api = None
+    if "api" in roles:
+        api = Api(reactor, settings, stages.client, random)
+        shown.append(api.metrics)
+        _add(stages, api)
+    if "leader" in roles:
+        leader = _leader(settings, reactor, stages.client, random)
+        shown.append(LeaderMetrics(leader, settings.max_queue))
+        _add(stages, leader)
+    if "agent" in roles:
+        agent = _agent(settings, reactor, stages.client, random)
+        shown.append(AgentMetrics(agent, settings.agent_slots))
+        _add(stages, agent)
+    registry = make_registry(reactor, *shown)
+    if api is not None:
+        api.metrics.registry = registry
+    if settings.admin_listen:
+        readiness = api.readiness if api is not None else _broker_readiness(stages.client)
+        scrape = api.metrics.scrape if api is not None else _scrape(registry)
+        site = make_admin_site(scrape, readiness, reactor)
+        says = "RTB_ADMIN_LISTEN says where to listen"
+        _add(stages, Listening(reactor, settings.admin_listen, site, says))
     return stages
+
+
+def _scrape(registry: CollectorRegistry) -> Callable[[], Awaitable[bytes]]:
+    async def scrape() -> bytes:
+        return exposed(registry)
+
+    return scrape
+
+
+def _broker_readiness(client: BrokerClient) -> Readiness:
+    async def readiness() -> Mapping[str, str]:
+        waits = [link.problem or link.state for link in client.status() if not link.ready]
+        return {"broker": waits[0] if waits else READY}
+
+    return readiness
 
 
 def _stages(settings: Settings, reactor: Any, name: str) -> Stages:

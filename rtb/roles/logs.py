@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
-from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate
+from twisted.logger import FileLogObserver, FilteringLogObserver, LogLevel, LogLevelFilterPredicate
+
+from rtb.roles.jsonlog import json_observer
 
 __all__ = ["limit_log", "limited_observer"]
 
@@ -16,13 +18,16 @@ _CHATTY = ("twisted.internet.protocol", "twisted.web")
 _wanted: dict[str, Any] = {}
 
 
-def limit_log(twistd: MutableMapping[str, Any], level: str) -> None:
+def limit_log(twistd: MutableMapping[str, Any], level: str, *, role: str, as_json: bool) -> None:
     """Let the process that *twistd* (its options) starts log nothing below *level*.
+
+    With *as_json* its lines are objects that name *role*.
 
     Where its user named an observer with ``--logger``, that is left alone.
     """
     if not twistd.get("logger"):
-        _wanted.update(options=dict(twistd), level=LogLevel.levelWithName(level))
+        _wanted.update(options=dict(twistd), level=LogLevel.levelWithName(level), role=role)
+        _wanted["json"] = as_json
         twistd["logger"] = f"{__name__}.{limited_observer.__name__}"
 
 
@@ -32,6 +37,8 @@ def limited_observer() -> FilteringLogObserver:
     from twisted.scripts._twistd_unix import UnixAppLogger
 
     usual = UnixAppLogger(_wanted["options"])._getLogObserver()
+    if _wanted["json"] and isinstance(usual, FileLogObserver):
+        usual = json_observer(usual._outFile, role=_wanted["role"])
     level = _wanted["level"]
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
     if level is LogLevel.info:

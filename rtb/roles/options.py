@@ -20,7 +20,14 @@ from rtb import failpoint
 from rtb.errors import ConfigurationError
 from rtb.roles.clock import use_monotonic_clock
 from rtb.roles.logs import limit_log
-from rtb.settings import SETTINGS, Setting, Settings, require_private_listening, unknown
+from rtb.settings import (
+    SETTINGS,
+    Setting,
+    Settings,
+    require_private_admin,
+    require_private_listening,
+    unknown,
+)
 
 __all__ = ["EX_CONFIG", "RoleOptions", "make", "parameters"]
 
@@ -77,11 +84,13 @@ class RoleOptions(usage.Options):
             self.settings = Settings.load(flags, os.environ, role=self.role)
             if self.listens:
                 require_private_listening(self.settings)
+            require_private_admin(self.settings)
         except ConfigurationError as problem:
             raise self.refused(str(problem)) from None
         twistd = getattr(self, "parent", None)
         if twistd is not None:
-            limit_log(twistd, self.settings.log_level)
+            as_json = self.settings.log_format == "json"
+            limit_log(twistd, self.settings.log_level, role=self.tapname, as_json=as_json)
 
     def refused(self, why: str) -> SystemExit:
         """Say *why* on stderr, and return what to raise."""

@@ -5,11 +5,19 @@ from random import Random
 from typing import Any
 
 import pytest
+from live_support import LedgerDesk, LiveWeb
 from pytest_twisted import blockon
-from web_support import RecordingDesk, Web
+from twisted.internet.defer import Deferred, maybeDeferred
+from web_support import NoMetrics, RecordingDesk, StillLife, Web
 
+from rtb.api.live.bell import Bell
+from rtb.api.live.service import Live
+from rtb.api.metrics import ApiMetrics, Tally
 from rtb.api.web.site import make_site
-from rtb.settings import Settings
+from rtb.ledger import Books, PageReads, Reads
+from rtb.ledger.migrations import migrate
+from rtb.ops.metrics import make_registry
+from rtb.settings import Database, Settings
 
 
 @pytest.fixture
@@ -19,13 +27,34 @@ def make_web(reactor: Any) -> Iterator[Any]:
     def make(**environ: str) -> Web:
         desk = RecordingDesk()
         settings = Settings.load({}, environ)
-        site = make_site(desk, desk.ready, settings, reactor, Random(1))
+        site = make_site(desk, StillLife(), desk.ready, NoMetrics(), settings, reactor, Random(1))
         ports.append(reactor.listenTCP(0, site, interface="127.0.0.1"))
         return Web(reactor, desk, ports[-1].getHost().port)
 
     yield make
     for port in ports:
         blockon(port.stopListening())
+
+
+@pytest.fixture
+def live_web(reactor: Any, database: Database) -> Iterator[LiveWeb]:
+    blockon(Deferred.fromCoroutine(migrate(reactor, database)))
+    bell, parts = Bell(), dict.fromkeys(("ledger", "broker", "inbox"), "ready")
+    page_reads = PageReads(reactor, database)
+    live = Live(reactor, page_reads, lambda: dict(parts), bell, epoch=1.0, mark="test")
+    books, reads = Books(reactor, database, key=1, random=lambda: 0.5), Reads(reactor, database)
+    desk = LedgerDesk(reads)
+    settings = Settings.load({}, {})
+    metrics = ApiMetrics(page_reads, Tally(), live.feed, reactor.seconds, 1.6)
+    metrics.registry = make_registry(object(), metrics)
+    site = make_site(desk, live.feed, desk.ready, metrics, settings, reactor, Random(1))
+    port = reactor.listenTCP(0, site, interface="127.0.0.1")
+    live.startService()
+    yield LiveWeb(Web(reactor, desk, port.getHost().port), live, bell, books, reads, parts, metrics)
+    blockon(maybeDeferred(port.stopListening))
+    blockon(live.stopService())
+    books.close()
+    reads.close()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.client import Agent
 
+from rtb.api.live.watcher import blank
 from rtb.model.orders import NewOrder
 
 
@@ -137,11 +138,49 @@ class RecordingDesk:
     async def unit(self, unit: int) -> Any:
         return await self._answer("unit", unit)
 
+    async def agents(self) -> Any:
+        return await self._answer("agents")
+
     async def drain(self, agent: str) -> Any:
         return await self._answer("drain", agent)
 
     async def forget_leader(self, box: str) -> Any:
         return await self._answer("forget_leader", box)
+
+
+class StillLife:
+    """A live feed in which nothing moves: the picture of an empty ledger."""
+
+    watching = 0
+
+    async def join(self, viewer: Any, last: str) -> None:
+        self.watching += 1
+        viewer.send("hello", b"event: hello\ndata: {}\n\n")
+
+    def leave(self, viewer: Any) -> None:
+        self.watching -= 1
+
+    async def picture(self) -> dict[str, Any]:
+        return {**blank(), "at": 0, "parts": {}, "attention": [], "lanes": {}}
+
+    async def trace(self, window: str) -> dict[str, Any]:
+        return {"t": []}
+
+    def coalesced(self) -> None:
+        pass
+
+    async def until_done(self, order: int, seconds: float) -> None:
+        pass
+
+
+class NoMetrics:
+    """Counts nothing."""
+
+    def answered(self, method: str, route: str, code: int, seconds: float) -> None:
+        pass
+
+    async def scrape(self) -> bytes:
+        return b""
 
 
 @attrs.frozen

@@ -28,7 +28,25 @@ def rtb(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["agents", "drain"], ["config", "show"], ["dev"], ["migrate"], ["try"]]
+    "command",
+    [
+        [],
+        ["agents", "drain"],
+        ["agents", "list"],
+        ["check"],
+        ["completion"],
+        ["config", "show"],
+        ["dev"],
+        ["healthcheck"],
+        ["migrate"],
+        ["openapi"],
+        ["orders", "export"],
+        ["status"],
+        ["tracker"],
+        ["try"],
+        ["units", "show"],
+        ["watch"],
+    ],
 )
 def test_every_command_explains_itself(command: list[str]) -> None:
     shown = rtb(*command, "--help")
@@ -61,7 +79,7 @@ def test_a_bad_setting_is_one_line_and_exit_code_78(command: list[str]) -> None:
 
 def test_an_api_that_is_not_there_is_one_line() -> None:
     failed = rtb("agents", "drain", "abc", "--api", "http://127.0.0.1:1")
-    assert failed.returncode == 1
+    assert failed.returncode == 69
     assert failed.stderr.startswith("rtb: no answer from http://127.0.0.1:1: ")
     assert len(failed.stderr.splitlines()) == 1
 

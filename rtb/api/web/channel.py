@@ -50,6 +50,16 @@ class Channel(HTTPChannel):
     _allowed = BODY_BYTES
     _held_back = False
 
+    def connectionMade(self) -> None:
+        """Greet a client, or refuse one too many."""
+        self.site.connections += 1
+        super().connectionMade()
+        if self.site.is_full:
+            crowded = Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", {"Retry-After": "10"}
+            )
+            self.refuse(crowded)
+
     def dataReceived(self, data: bytes) -> None:
         """Read some bytes of a request."""
         if self._refusal is not None:
@@ -159,6 +169,7 @@ class Channel(HTTPChannel):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Forget what was still waited for."""
+        self.site.connections -= 1
         self._forget_deadline()
         super().connectionLost(reason)
 

@@ -11,10 +11,23 @@ from rtb.errors import RtbError
 from rtb.model.orders import NewOrder
 from rtb.model.verbs import Filter, Verb
 
-__all__ = ["READY", "BoxInUseError", "Desk", "Load", "Page", "Readiness"]
+__all__ = [
+    "READY",
+    "WINDOWS",
+    "BoxInUseError",
+    "Desk",
+    "Live",
+    "Load",
+    "Metrics",
+    "Page",
+    "Readiness",
+]
 
 #: What :data:`Readiness` says of a part that is.
 READY = "ready"
+
+#: How far back a trace goes.
+WINDOWS = ("5m", "1h", "24h")
 
 #: Each thing the API needs, and :data:`READY` or what is wrong with it: as it is when asked.
 Readiness = Callable[[], Awaitable[Mapping[str, str]]]
@@ -47,6 +60,42 @@ class Load(Protocol):
 
     def abort(self) -> None:
         """No more will come: nothing is to be placed."""
+
+
+class Live(Protocol):
+    """Shows what moves, to many at once."""
+
+    @property
+    def watching(self) -> int:
+        """How many watch."""
+
+    def join(self, viewer: Any, last: str) -> Awaitable[None]:
+        """Let *viewer*, who has the frame *last*, watch."""
+
+    def leave(self, viewer: Any) -> None:
+        """Send nothing more to *viewer*."""
+
+    def picture(self) -> Awaitable[dict[str, Any]]:
+        """Return what a viewer sees first."""
+
+    def trace(self, window: str) -> Awaitable[dict[str, Any]]:
+        """Return the rates of the past *window*, one of :data:`WINDOWS`."""
+
+    def coalesced(self) -> None:
+        """A frame gave way to a newer one."""
+
+    def until_done(self, order: int, seconds: float) -> Awaitable[None]:
+        """Return when *order* has come to its end, or after *seconds*."""
+
+
+class Metrics(Protocol):
+    """Counts what is answered, and shows everything that is counted."""
+
+    def answered(self, method: str, route: str, code: int, seconds: float) -> None:
+        """A request was answered."""
+
+    def scrape(self) -> Awaitable[bytes]:
+        """Return all metrics, as Prometheus reads them."""
 
 
 class Desk(Protocol):
@@ -137,6 +186,9 @@ class Desk(Protocol):
 
     def unit(self, unit: int) -> Awaitable[dict[str, Any] | None]:
         """Return one unit with its history."""
+
+    def agents(self) -> Awaitable[list[dict[str, Any]]]:
+        """Return the agents that leaders reported."""
 
     def drain(self, agent: str) -> Awaitable[bool]:
         """Let the agent of that id take nothing new and end; False if there is none."""

@@ -20,10 +20,19 @@ __all__ = ["Listening"]
 class Listening(Service):
     """Serves *site* where *description*, a Twisted server endpoint, says.
 
+    :param says: which setting says where to listen
+
     Twisted's own service for this logs a port that is taken, and runs on without one.
     """
 
-    def __init__(self, reactor: Any, description: str, site: Site) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        description: str,
+        site: Site,
+        says: str = "RTB_API_HOST's port or RTB_API_LISTEN says where to listen",
+    ) -> None:
+        self._says = says
         self._reactor = reactor
         self._description = description
         self._site = site
@@ -42,8 +51,7 @@ class Listening(Service):
             if refusal.check(CannotListenError, OSError) is None:
                 refusal.raiseException()
             raise ConfigurationError(
-                f"cannot listen at {self._description}: {refusal.getErrorMessage()} "
-                "(RTB_API_HOST's port or RTB_API_LISTEN says where to listen)"
+                f"cannot listen at {self._description}: {refusal.getErrorMessage()} ({self._says})"
             ) from refusal.value
 
     def startService(self) -> None:

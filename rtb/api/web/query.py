@@ -17,6 +17,8 @@ _KEY = re.compile(r"[!-~][ -~]{0,254}")
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 _LARGEST = 2**63 - 1
 _LIMIT_MAX = 1000
+_WAIT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)s?")
+_WAIT_MAX = 60
 
 
 def id_in_path(text: str, what: str) -> int:
@@ -107,6 +109,31 @@ class Query:
         if _ID.fullmatch(text) and int(text) <= _LARGEST:
             return int(text)
         raise _bad("cursor", "must be what the page before said")
+
+    def choice(self, name: str, *known: str) -> str:
+        """Return the parameter *name*, the first of *known* where it is not given."""
+        text = self._values.get(name, known[0])
+        if text not in known:
+            raise _bad(name, f"must be one of {', '.join(known)}")
+        return text
+
+    def order(self) -> int | None:
+        """Return the order whose units are wanted, too."""
+        text = self._values.get("order")
+        if text is None:
+            return None
+        if _ID.fullmatch(text) and int(text) <= _LARGEST:
+            return int(text)
+        raise _bad("order", "must be the id of an order")
+
+    def wait(self) -> float:
+        """Return for how many seconds to wait; 0 for not at all."""
+        text = self._values.get("wait")
+        if text is None:
+            return 0.0
+        if (found := _WAIT.fullmatch(text)) and float(found[1]) <= _WAIT_MAX:
+            return float(found[1])
+        raise _bad("wait", f"must be seconds, as 30 or 30s, at most {_WAIT_MAX}")
 
     def status(self) -> str | None:
         """Return the status that units are to have."""

@@ -47,6 +47,9 @@ class ApiRequest(Request):
         self.id = channel.site.new_request_id()
         #: Takes the body as it comes, where it is a stream.
         self.upload: Load | None = None
+        self.began = channel.site.seconds()
+        #: The route that answers, once that is known.
+        self.route = "none"
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep a piece of the body, within its limit, or pass it on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from http import HTTPStatus
@@ -10,21 +11,27 @@ from typing import Any
 import attrs
 import msgspec
 from klein import Klein
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
+from twisted.web.http import CACHED
 
 from rtb.api.web.asking import limited, shielded, within
 from rtb.api.web.changes import read_account, read_change
-from rtb.api.web.desk import READY, Desk, Page, Readiness
+from rtb.api.web.desk import READY, WINDOWS, Desk, Live, Metrics, Page, Readiness
 from rtb.api.web.guard import check_body_type, check_origin
+from rtb.api.web.openapi import describe
+from rtb.api.web.pages import HTML, PAGE_HEADERS, PageFiles, takes_gzip, wants_html
 from rtb.api.web.problem import Problem, not_found
 from rtb.api.web.query import Query, id_in_path, idempotency_key
 from rtb.api.web.request import JSON, ApiRequest
 from rtb.api.web.stream import NDJSON, Stream
+from rtb.api.web.watching import EVENT_STREAM, Watching
+from rtb.errors import RtbError
 from rtb.model.names import BadNameError, check_box
 from rtb.model.orders import read_order
 from rtb.model.verbs import Verb
+from rtb.ops.metrics import CONTENT_TYPE as METRICS
 
 __all__ = ["ANSWER_SECONDS", "ROUTES", "Answer", "Resources", "Route", "make_app"]
 
@@ -32,6 +39,8 @@ __all__ = ["ANSWER_SECONDS", "ROUTES", "Answer", "Resources", "Route", "make_app
 ANSWER_SECONDS = 1.8
 #: The last lines of a stream are loaded, and the order is opened, within this.
 LOAD_SECONDS = 90.0
+#: Who watches the live feed holds a connection; there are some left for those who ask.
+STREAMS_MOST = 1200
 _PAGE = 100
 _FIRST = 20
 _AGENT_MAX = 255
@@ -45,6 +54,8 @@ class Answer:
     value: object
     status: HTTPStatus = HTTPStatus.OK
     headers: Mapping[str, str] = {}
+    #: Of what kind the value is; bytes of any other kind than JSON go out as they are.
+    kind: str = JSON
 
 
 @attrs.frozen
@@ -62,6 +73,10 @@ class Route:
 
 ROUTES = (
     Route("/", ("GET",), "summary"),
+    Route("/page/<name>", ("GET",), "page_file"),
+    Route("/openapi.json", ("GET",), "openapi"),
+    Route("/events", ("GET",), "events"),
+    Route("/trace", ("GET",), "trace"),
     Route("/next", ("GET",), "next_units"),
     Route("/go", ("GET", "POST"), "go", changes=True),
     Route("/stop", ("POST",), "stop", changes=True),
@@ -75,20 +90,34 @@ ROUTES = (
     Route("/fair", ("GET",), "fair"),
     Route("/accounts/<name>", ("POST",), "set_account", changes=True, body=True),
     Route("/units/<id>", ("GET",), "unit"),
+    Route("/agents", ("GET",), "agents"),
     Route("/agents/<agent>/drain", ("POST",), "drain", changes=True),
     Route("/leaders/<box>", ("DELETE",), "forget_leader", changes=True),
     Route("/livez", ("GET",), "livez"),
     Route("/readyz", ("GET",), "readyz"),
+    Route("/metrics", ("GET",), "metrics"),
 )
 
 
 class Resources:
     """What each route does."""
 
-    def __init__(self, reactor: IReactorTime, desk: Desk, readiness: Readiness) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        desk: Desk,
+        live: Live,
+        readiness: Readiness,
+        metrics: Metrics,
+        random: Callable[[], float],
+    ) -> None:
         self._reactor = reactor
         self._desk = desk
+        self._live = live
         self._readiness = readiness
+        self._metrics = metrics
+        self._random = random
+        self._page = PageFiles()
 
     def _ask(
         self, ask: Callable[..., Awaitable[Any]], *args: object, **kwargs: object
@@ -96,8 +125,65 @@ class Resources:
         return within(self._reactor, ANSWER_SECONDS, ask, *args, **kwargs)
 
     async def summary(self, request: ApiRequest) -> Answer:
-        """Say how things are."""
-        return Answer(await self._ask(self._desk.summary))
+        """Say how things are: to browsers as a page, to everybody else as JSON."""
+        if not wants_html(request.requestHeaders):
+            return Answer(await self._ask(self._desk.summary), headers={"Vary": "Accept"})
+        picture = await self._ask(self._live.picture)
+        try:
+            picture["trace"] = await self._ask(self._live.trace, WINDOWS[0])
+        except RtbError:
+            picture["trace"] = None  # the picture says what is away
+        html, headers = self._page.render(picture), dict(PAGE_HEADERS)
+        if takes_gzip(request.requestHeaders):
+            html, headers["Content-Encoding"] = gzip.compress(html, 1), "gzip"
+        return Answer(html, headers=headers, kind=HTML)
+
+    async def page_file(self, request: ApiRequest, name: str) -> Answer:
+        """Serve what the page is made of."""
+        file = self._page.file(name)
+        if file is None:
+            raise not_found("such resource")
+        headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        if request.setETag(file.tag.encode()) is CACHED:
+            return Answer(b"", HTTPStatus.NOT_MODIFIED, headers, file.kind)
+        if takes_gzip(request.requestHeaders):
+            headers |= {"Content-Encoding": "gzip"}
+            return Answer(file.small, headers=headers, kind=file.kind)
+        return Answer(file.content, headers=headers, kind=file.kind)
+
+    async def openapi(self, request: ApiRequest) -> Answer:
+        """Describe the API for machines."""
+        return Answer(describe(ROUTES, Resources))
+
+    async def events(self, request: ApiRequest) -> None:
+        """Send what moves, as it moves: an event stream."""
+        check_origin(request.requestHeaders)
+        order = Query(request.args, "order").order()
+        last = request.requestHeaders.getRawHeaders("Last-Event-ID", [""])[0]
+        if self._live.watching >= STREAMS_MOST:
+            detail = f"{STREAMS_MOST} watch already"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "10"})
+        if request.method == b"HEAD":
+            request.setHeader(b"Content-Type", EVENT_STREAM)
+            return
+        ended: Deferred[None] = Deferred()
+
+        def gone(watching: Watching) -> None:
+            self._live.leave(watching)
+            ended.callback(None)
+
+        watching = Watching(
+            request, order, self._reactor.seconds, gone=gone, coalesced=self._live.coalesced
+        )
+        # Not all at once, when an API comes back that many watched.
+        watching.begin(round(1000 + 3000 * self._random()))
+        await shielded(maybeDeferred(self._live.join, watching, last))
+        await shielded(ended)
+
+    async def trace(self, request: ApiRequest) -> Answer:
+        """Show how fast it went in the past 5 minutes, hour or day."""
+        window = Query(request.args, "window").choice("window", *WINDOWS)
+        return Answer(await self._ask(self._live.trace, window))
 
     async def next_units(self, request: ApiRequest) -> Answer:
         """Show who is first in line; claims nothing."""
@@ -140,8 +226,16 @@ class Resources:
         return _page("orders", page)
 
     async def order(self, request: ApiRequest, id: str) -> Answer:  # noqa: A002
-        """Show one order."""
-        return _found("order", await self._ask(self._desk.order, id_in_path(id, "order")))
+        """Show one order, at once or when all its units have come to their end."""
+        order = id_in_path(id, "order")
+        query = Query(request.args, "wait", "until")
+        query.choice("until", "done")
+        seconds = query.wait()
+        found = _present("order", await self._ask(self._desk.order, order))
+        if seconds and found["finished_at"] is None and request.method != b"HEAD":
+            await shielded(maybeDeferred(self._live.until_done, order, seconds))
+            found = _present("order", await self._ask(self._desk.order, order))
+        return Answer(found)
 
     async def change_order(self, request: ApiRequest, id: str, verb: str) -> Answer:  # noqa: A002
         """Do something to an order; its units follow."""
@@ -217,6 +311,10 @@ class Resources:
         """Show one unit and all that happened to it."""
         return _found("unit", await self._ask(self._desk.unit, id_in_path(id, "unit")))
 
+    async def agents(self, request: ApiRequest) -> Answer:
+        """Show the agents, as their leaders saw them last."""
+        return Answer({"agents": await self._ask(self._desk.agents)})
+
     async def drain(self, request: ApiRequest, agent: str) -> Answer:
         """Let an agent finish what it runs, and end."""
         known = len(agent) <= _AGENT_MAX and agent.isprintable()
@@ -247,6 +345,10 @@ class Resources:
             headers = {"Retry-After": "1"}
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers, parts=parts)
         return Answer({"ready": True, "parts": parts})
+
+    async def metrics(self, request: ApiRequest) -> Answer:
+        """Show everything that is counted, for Prometheus."""
+        return Answer(await self._ask(self._metrics.scrape), kind=METRICS)
 
 
 async def _awaited(what: Awaitable[Any]) -> Any:
@@ -294,6 +396,7 @@ def _guarded(
     route: Route, resource: Callable[..., Awaitable[Answer | None]]
 ) -> Callable[..., Awaitable[bytes | None]]:
     async def answer(request: ApiRequest, **arguments: str) -> bytes | None:
+        request.route = route.path
         if route.changes:
             request.setHeader(b"Cache-Control", b"no-store")
             check_origin(request.requestHeaders)
@@ -304,10 +407,15 @@ def _guarded(
         said = await resource(request, **arguments)
         if said is None:
             return None
-        body = msgspec.json.encode(said.value) + b"\n"
-        return request.prepare(said.status, JSON, body, said.headers)
+        return request.prepare(said.status, said.kind, _body(said), said.headers)
 
     return answer
+
+
+def _body(said: Answer) -> bytes:
+    if isinstance(said.value, bytes):
+        return said.value
+    return msgspec.json.encode(said.value) + b"\n"
 
 
 def _failed(request: ApiRequest, failure: Failure) -> bytes:

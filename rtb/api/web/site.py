@@ -13,7 +13,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from rtb.api.web.channel import Channel
-from rtb.api.web.desk import Desk, Readiness
+from rtb.api.web.desk import Desk, Live, Metrics, Readiness
 from rtb.api.web.guard import Guard
 from rtb.api.web.problem import Problem
 from rtb.api.web.request import PROBLEM, SECURITY_HEADERS, ApiRequest
@@ -21,9 +21,15 @@ from rtb.api.web.routes import Resources, make_app
 from rtb.api.web.upload import Uploads
 from rtb.settings import Settings
 
-__all__ = ["ApiSite", "make_site"]
+__all__ = ["CONNECTIONS_MOST", "ApiSite", "make_site"]
+
+#: Connections of clients; each one over this is refused.
+CONNECTIONS_MOST = 2000
 
 log = Logger()
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
 
 class ApiSite(Site):
@@ -38,6 +44,7 @@ class ApiSite(Site):
         resource: IResource,
         guard: Guard,
         uploads: Uploads,
+        metrics: Metrics,
         reactor: IReactorTime,
         random: Random,
     ) -> None:
@@ -46,7 +53,16 @@ class ApiSite(Site):
         )
         self.guard = guard
         self.uploads = uploads
+        self._metrics = metrics
+        self.seconds = reactor.seconds
+        #: Connections that are open.
+        self.connections = 0
         self._random = random
+
+    @property
+    def is_full(self) -> bool:
+        """Are there more connections than there may be?"""
+        return self.connections > CONNECTIONS_MOST
 
     def new_request_id(self) -> str:
         """Return an id for one request."""
@@ -66,6 +82,7 @@ class ApiSite(Site):
             (b"Content-Length", b"%d" % len(body)),
             (b"Connection", b"close"),
             (b"X-Request-Id", request_id.encode()),
+            *((name.encode(), value.encode()) for name, value in problem.headers.items()),
             *SECURITY_HEADERS,
         ]
         return [
@@ -82,10 +99,15 @@ class ApiSite(Site):
         """End."""
 
     def log(self, request: Any) -> None:
-        """Note an answered request, for those who look closely."""
+        """Count an answered request, and note it for those who look closely."""
+        method = request.method.decode("ascii", "replace")
+        taken = self.seconds() - request.began
+        self._metrics.answered(
+            method if method in _METHODS else "other", request.route, int(request.code), taken
+        )
         log.debug(
             "{method} {path!r} from {peer}: {code}, request {id}",
-            method=request.method.decode("ascii", "replace"),
+            method=method,
             path=request.path,
             peer=request.getClientAddress(),
             code=int(request.code),
@@ -95,12 +117,14 @@ class ApiSite(Site):
 
 def make_site(
     desk: Desk,
+    live: Live,
     readiness: Readiness,
+    metrics: Metrics,
     settings: Settings,
     reactor: IReactorTime,
     random: Random,
 ) -> Site:
     """Return the site that answers for *desk*."""
-    app = make_app(Resources(reactor, desk, readiness))
+    app = make_app(Resources(reactor, desk, live, readiness, metrics, random.random))
     guard = Guard(settings)
-    return ApiSite(app.resource(), guard, Uploads(desk, guard), reactor, random)
+    return ApiSite(app.resource(), guard, Uploads(desk, guard), metrics, reactor, random)

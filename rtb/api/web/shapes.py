@@ -1,0 +1,251 @@
+"""What the API takes and answers, as types: the description for machines is made of these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+__all__ = [
+    "AgentList",
+    "Alive",
+    "Drained",
+    "Forgotten",
+    "Going",
+    "NextUnits",
+    "Order",
+    "OrderPage",
+    "OrderToPlace",
+    "Placed",
+    "Problem",
+    "Ready",
+    "Summary",
+    "Trace",
+    "UnitPage",
+    "UnitStory",
+]
+
+UnitStatus = Literal["waiting", "sent", "queued", "processing", "success", "error", "cancelled"]
+Id = Annotated[int, msgspec.Meta(ge=1)]
+Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+
+
+class Counts(msgspec.Struct):
+    """Units by status."""
+
+    waiting: int
+    sent: int
+    queued: int
+    processing: int
+    success: int
+    error: int
+    cancelled: int
+    total: int
+
+
+class Leader(msgspec.Struct):
+    """A box, and what its leader reported last."""
+
+    box: str
+    incarnation: str
+    state: Literal["active", "away"]
+    capacity: int
+    queued: int
+    sent: int
+    utilization: float
+    slots: int
+    busy: int
+    workloads: list[str]
+    agents: int
+    reported_at: Time
+
+
+class Summary(msgspec.Struct):
+    """How things are."""
+
+    units: Counts
+    going: bool
+    leaders: list[Leader]
+
+
+class NextUnit(msgspec.Struct):
+    """A unit that waits."""
+
+    id: Id
+    name: str
+    order: Id
+    account: str
+    workload: str
+    attempts: int
+
+
+class NextUnits(msgspec.Struct):
+    """Who is first in line."""
+
+    units: list[NextUnit]
+
+
+class Going(msgspec.Struct):
+    """Whether units are handed out."""
+
+    going: bool
+
+
+class UnitToPlace(msgspec.Struct):
+    """A unit with a payload of at most 64 KiB."""
+
+    name: str = ""
+    payload: Any = None
+
+
+class OrderToPlace(msgspec.Struct, kw_only=True):
+    """An order to place."""
+
+    account: str = "default"
+    name: str | None = None
+    workload: str = "default"
+    priority: int = 0
+    units: Annotated[list[UnitToPlace | str], msgspec.Meta(min_length=1)]
+
+
+class Placed(msgspec.Struct):
+    """What was placed; a hint where nothing is handed out."""
+
+    id: Id
+    units: int
+    going: bool
+    hint: str = ""
+
+
+class Order(msgspec.Struct):
+    """An order with its counts."""
+
+    id: Id
+    account: str
+    name: str
+    workload: str
+    priority: int
+    status: Literal["waiting", "processing", "success", "error", "cancelled"]
+    units: Counts
+    created_at: Time
+    finished_at: Time | None
+
+
+class OrderPage(msgspec.Struct):
+    """Orders, newest first."""
+
+    orders: list[Order]
+    cursor: str | None
+
+
+class Unit(msgspec.Struct):
+    """A unit."""
+
+    id: Id
+    order: Id
+    name: str
+    status: UnitStatus
+    attempts: int
+    round: int
+    failures: int
+    losses: int
+    not_before: Time | None
+    held_at: Time | None
+    result: Any
+    error: str | None
+
+
+class UnitPage(msgspec.Struct):
+    """Units of an order, oldest first."""
+
+    units: list[Unit]
+    cursor: str | None
+
+
+class Event(msgspec.Struct):
+    """Something that happened to a unit."""
+
+    at: Time
+    round: int
+    attempt: int
+    kind: str
+    who: str
+    ran: float | None
+    why: str = ""
+    output: str = ""
+
+
+class UnitStory(Unit, kw_only=True):
+    """A unit with its history."""
+
+    payload: Any
+    box: str | None
+    holder: str | None
+    history: list[Event]
+
+
+class Agent(msgspec.Struct):
+    """An agent, as its leader saw it last."""
+
+    id: str
+    name: str
+    host: str
+    box: str
+    presence: Literal["ready", "draining", "gone"]
+    slots: int
+    busy: int
+    workloads: list[str]
+    seen_at: Time
+
+
+class AgentList(msgspec.Struct):
+    """The agents that leaders reported."""
+
+    agents: list[Agent]
+
+
+class Drained(msgspec.Struct):
+    """An agent that takes nothing new."""
+
+    agent: str
+    presence: Literal["draining"]
+
+
+class Forgotten(msgspec.Struct):
+    """A box that is forgotten."""
+
+    box: str
+    forgotten: bool
+
+
+class Alive(msgspec.Struct):
+    """A sign of life."""
+
+    alive: bool
+
+
+class Ready(msgspec.Struct):
+    """Whether all is there that answers need."""
+
+    ready: bool
+    parts: dict[str, str]
+
+
+class Trace(msgspec.Struct):
+    """Rates of the past: a value for each time, null where nothing is known."""
+
+    t: list[int]
+    success: list[float | None]
+    error: list[float | None]
+    taken: list[float | None]
+    fill: list[float | None]
+
+
+class Problem(msgspec.Struct):
+    """What is wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request: str

@@ -1,0 +1,139 @@
+"""What a person asks of a running system through the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest_twisted
+from twisted.internet.threads import deferToThread
+
+from rtb.settings import Broker, Database
+from tests.system.line_support import Line
+
+RTB = Path(sys.executable).with_name("rtb")
+Done = subprocess.CompletedProcess[str]
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+class Person:
+    """Somebody at a terminal, in the environment of *line*."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    async def rtb(self, *arguments: str, **more: str) -> Done:
+        done: Done = await deferToThread(
+            subprocess.run,
+            [str(RTB), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=90,
+            env={**self._line.environment, **more},
+        )
+        return done
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_day_at_the_terminal(
+    reactor: Any, database: Database, vhost: Broker, tmp_path: Path
+) -> None:
+    line = Line(reactor, database, vhost, tmp_path)
+    person = Person(line)
+    admin = free_port()
+    try:
+        away = await person.rtb("status")
+        assert (away.returncode, away.stdout) == (69, "")
+        assert "no answer from" in away.stderr
+        assert (await person.rtb("healthcheck")).returncode == 1
+
+        line.start("rtb-api")
+        line.start("rtb-leader")
+        line.start("rtb-agent", ADMIN_LISTEN=f"tcp:{admin}:interface=127.0.0.1")
+        await line.until_led()
+        order = (await line.client.place({"name": "april", "units": [f"u{n}" for n in range(60)]}))[
+            "id"
+        ]
+        waiting = await person.rtb("watch", str(order), "--timeout", "1.5")
+        assert waiting.returncode == 5
+        assert "april" in waiting.stdout
+        assert "not so within" in waiting.stderr
+        early = await person.rtb("watch", str(order), "--exit", "all,waiting,9")
+        assert early.returncode == 9
+        await line.client.go()
+        watched = await person.rtb(
+            "watch", str(order), "--exit", "all,success,0", "--exit", "all,done,3"
+        )
+        assert watched.returncode in (0, 3)
+        assert "TOTAL" in watched.stdout
+        status = await person.rtb("status")
+        assert status.returncode == 0
+        assert "going, 100 % done" in status.stdout
+        assert json.loads((await person.rtb("status", "-o", "json")).stdout)["going"] is True
+
+        listed = await person.rtb("orders", "list", "-o", "jsonl")
+        (row,) = [json.loads(text) for text in listed.stdout.splitlines()]
+        assert row["name"] == "april"
+        assert "april" in (await person.rtb("orders", "show", str(order), "--wait", "5")).stdout
+        missing = await person.rtb("orders", "show", "999")
+        assert (missing.returncode, missing.stdout) == (4, "")
+
+        exported = await person.rtb("orders", "export", str(order))
+        units = [json.loads(text) for text in exported.stdout.splitlines()]
+        assert len(units) == 60
+        assert exported.stderr == "60 units\n"
+        table = (await person.rtb("orders", "export", str(order), "--csv")).stdout
+        rows = list(csv.DictReader(io.StringIO(table)))
+        assert [int(row["id"]) for row in rows] == [unit["id"] for unit in units]
+        assert (await person.rtb("orders", "export", "999")).returncode == 4
+
+        shown = await person.rtb("units", "show", str(units[0]["id"]))
+        assert "processing" in shown.stdout
+        assert "u0" in shown.stdout
+        some = await person.rtb("units", "list", str(order), "--limit", "3", "-o", "jsonl")
+        assert len(some.stdout.splitlines()) == 3
+        assert "outbox" in (await person.rtb("tracker")).stdout
+        agents = json.loads((await person.rtb("agents", "list", "-o", "json")).stdout)
+        assert [agent["presence"] for agent in agents] == ["ready"]
+
+        checked = await person.rtb("check")
+        assert checked.returncode == 0, checked.stdout
+        assert [text.split()[:2] for text in checked.stdout.splitlines()] == [
+            ["PostgreSQL", "ok"], ["RabbitMQ", "ok"], ["API", "ok"],
+        ]  # fmt: skip
+        broken = await person.rtb("check", RTB_AMQP_URL=f"amqp://x:y@127.0.0.1:{free_port()}/")
+        assert broken.returncode == 69
+        assert "RabbitMQ    away" in broken.stdout
+        assert (await person.rtb("healthcheck", "--ready")).returncode == 0
+        listens = {"RTB_ADMIN_LISTEN": f"tcp:{admin}:interface=127.0.0.1"}
+        assert (await person.rtb("healthcheck", **listens)).stdout == '{"alive":true}\n'
+    finally:
+        await line.end()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_needs_no_api(
+    reactor: Any, database: Database, vhost: Broker, tmp_path: Path
+) -> None:
+    person = Person(Line(reactor, database, vhost, tmp_path))
+    for shell in ("bash", "zsh", "fish"):
+        completion = await person.rtb("completion", shell)
+        assert "_RTB_COMPLETE" in completion.stdout
+    described = json.loads((await person.rtb("openapi")).stdout)
+    assert described["openapi"] == "3.1.0"
+    wrong = await person.rtb("watch", "--exit", "some,error")
+    assert wrong.returncode == 2
+    assert "all,success,0" in wrong.stderr
