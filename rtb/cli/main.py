@@ -15,6 +15,7 @@ _COMMANDS = {
     "dev": "rtb.cli.dev:dev",
     "migrate": "rtb.cli.migrate:migrate",
     "try": "rtb.cli.try_:try_",
+    "yarn": "rtb.cli.yarn:yarn",
 }
 
 
