@@ -22,15 +22,16 @@ from rtb.broker.post import Post
 from rtb.errors import RtbError
 from rtb.leader.register import Agent, Register, Standing
 from rtb.leader.reporter import Reporter
+from rtb.leader.returns import Returns
+from rtb.leader.staff import Staff
 from rtb.model.pace import Pace
 from rtb.model.tracker import Place, Tracker
 from rtb.model.wire import (
     Control,
-    Ended,
     Gave,
     Out,
+    Presence,
     Roll,
-    Status,
     StatusKind,
     Track,
     Unit,
@@ -70,6 +71,7 @@ class Reign:
 
     :param reactor: its timers
     :param capacity: N
+    :param staff: keeps agents for it
     """
 
     _log = Logger()
@@ -84,11 +86,13 @@ class Reign:
         leader: str,
         capacity: int,
         pace: Pace,
+        staff: Staff,
     ) -> None:
         self._reactor = reactor
         self._client = client
         self._session = session
         self._post = Post(leader)
+        self._returns = Returns(client, self._post, box, leader)
         self.box = box
         self.leader = leader
         self.ledger = ""
@@ -98,6 +102,14 @@ class Reign:
         self._phase = _Phase.CALLING
         self._letters: deque[_Letter] = deque()
         self._ledger_known: Deferred[None] = Deferred()
+        self.fleet = staff.fleet(
+            reactor,
+            self.register,
+            self.tracker,
+            dismiss=self._dismiss,
+            exited=self._exited,
+            changed=self._changed,
+        )
         self._reporter = Reporter(reactor, client, self._post, self, self._reported, pace)
         self._beat = LoopingCall(self._tick)
         self._beat.clock = reactor
@@ -115,6 +127,7 @@ class Reign:
             return
         await self._reporter.first()
         self._phase = _Phase.LEADING
+        self.fleet.begin()
         await self._session.consume(self.box, self._arrived, prefetch=_BOX_PREFETCH)
         self._log.info(
             "leads box {box} as {leader}: {agents} agents, {units} units held",
@@ -126,6 +139,7 @@ class Reign:
 
     def end(self) -> None:
         """Hand out nothing more, from now on: somebody else may lead."""
+        self.fleet.end()
         self._phase = _Phase.OVER
         self._reporter.stop()
         if self._beat.running:
@@ -136,19 +150,22 @@ class Reign:
         if self._phase is not _Phase.LEADING:
             self.end()
             return
+        self.fleet.resign()
         self.end()
         await self._reporter.goodbye()
         unstarted = (Place.ANNOUNCED, Place.STORED)
         mine = [entry.key for entry in self.tracker if entry.place in unstarted]
-        await self._give_back(mine, Gave.STOPPED)
+        await self._returns.give_back(self.ledger, mine, Gave.STOPPED)
 
     # ---- what comes in
 
     def tracked(self, delivery: Delivery) -> None:
         """An agent said its state."""
         if (track := self._read(delivery, Track)) is not None and self._phase is not _Phase.OVER:
+            self.fleet.hears(track)
             missing = self.register.heard(track, self.leader, self.ledger, self._reactor.seconds())
             self._lost_on_the_way(missing)
+            self.fleet.heard(track)
             self._refuse_if_strange(track)
             self._changed()
 
@@ -161,6 +178,7 @@ class Reign:
         self.tracker.weigh(control.weights)
         for key in control.closed:
             self._drop(key)
+        self.fleet.controlled(control)
         self._changed()
 
     def _arrived(self, delivery: Delivery) -> None:
@@ -175,7 +193,7 @@ class Reign:
         strange = [unit for unit in out.units if unit.key not in self.tracker]
         if delivery.redelivered:
             # Somebody may have stored them and handed them out: not run here.
-            self._say_returned([unit.key for unit in strange], Gave.REDELIVERED)
+            self._returns.say(self.ledger, [unit.key for unit in strange], Gave.REDELIVERED)
             strange = []
         self._letters.append(_Letter(delivery, deque(strange)))
         self._admit()
@@ -230,6 +248,7 @@ class Reign:
         if self._phase is not _Phase.LEADING:
             return
         self._admit()
+        self.fleet.adjust()
         self._hand_out()
         self._reporter.changed()
 
@@ -260,6 +279,7 @@ class Reign:
         give: list[Unit] | None = None,
         drop: list[UnitKey] | None = None,
         goodbye: str = "",
+        leave: bool = False,
     ) -> int:
         agent.number += 1
         message = Work(
@@ -270,6 +290,7 @@ class Reign:
             give=give or [],
             drop=drop or [],
             goodbye=goodbye,
+            leave=leave,
         )
         keys = [unit.key for unit in message.give]
         self._client.publish(self._post.work(agent.track.agent, message)).addErrback(
@@ -290,7 +311,7 @@ class Reign:
     def _lost_on_the_way(self, keys: list[UnitKey]) -> None:
         for key in keys:
             self.tracker.remove(key)
-        self._say_returned(keys, Gave.UNREACHED)
+        self._returns.say(self.ledger, keys, Gave.UNREACHED)
 
     def _drop(self, key: UnitKey) -> None:
         entry = self.tracker.remove(key)
@@ -328,6 +349,7 @@ class Reign:
         for name in self.register.prune(now):
             self._log.warn("agent {name} has been silent for a minute: forgotten", name=name)
         self._roll(call=False)
+        self.fleet.remind()
         for agent in self.register:
             if agent.standing is Standing.WELCOME and agent.silent(now) >= self._pace.roll:
                 self._send(agent)  # is its queue still there?
@@ -337,20 +359,25 @@ class Reign:
         roll = Roll(ledger=self.ledger, box=self.box, leader=self.leader, call=call)
         self._client.publish(self._post.roll(roll)).addErrback(self._unsaid)
 
-    def _say_returned(self, keys: list[UnitKey], cause: Gave) -> None:
-        if keys:
-            Deferred.fromCoroutine(self._give_back(keys, cause)).addErrback(self._unsaid)
+    def _dismiss(self, agent: Agent) -> None:
+        self._send(agent, goodbye="fewer agents are wanted", leave=True)
 
-    async def _give_back(self, keys: list[UnitKey], cause: Gave) -> None:
-        for part in parts([Ended(*key, why=cause) for key in keys]):
-            status = Status(
-                ledger=self.ledger,
-                box=self.box,
-                source=self.leader,
-                kind=StatusKind.RETURNED,
-                units=part,
-            )
-            await self._client.publish_surely(self._post.status(status))
+    def _exited(self, agent: Agent, how: str) -> None:
+        """A witness saw *agent*'s process end: nothing of what it had can come any more."""
+        asked = agent.standing is Standing.LEAVING or agent.track.presence is not Presence.READY
+        keys = self.register.ended(agent)
+        self._log.info(
+            "agent {name} ended with {units} units: {how}",
+            name=agent.track.name,
+            units=len(keys),
+            how=how,
+        )
+        # Who was asked to end, by whomever, is not to blame for what it had to leave.
+        if asked:
+            self._returns.say(self.ledger, keys, Gave.DRAINED)
+        else:
+            self._returns.say(self.ledger, keys, Gave.EXITED, StatusKind.LOST)
+        self._changed()
 
     def _unsaid(self, failure: Failure) -> None:
         failure.trap(BrokerError)

@@ -41,6 +41,7 @@ __all__ = [
     "Ended",
     "Gave",
     "Held",
+    "Launching",
     "Message",
     "NewerVersionError",
     "Out",
@@ -156,6 +157,9 @@ class Track(msgspec.Struct, kw_only=True):
     slots: int
     workloads: list[str]
     holding: list[Held]
+    #: What a launcher started it in: no two processes that live at a time share one. Empty for
+    #: one that somebody started.
+    container: str = ""
 
 
 class Roll(msgspec.Struct, kw_only=True):
@@ -181,6 +185,8 @@ class Work(msgspec.Struct, kw_only=True):
     drop: list[UnitKey] = []
     #: Why this agent is not wanted here; empty when it is.
     goodbye: str = ""
+    #: With a goodbye: finish what runs, say that you are gone, and be ended.
+    leave: bool = False
 
 
 class AgentState(msgspec.Struct, kw_only=True):
@@ -195,6 +201,25 @@ class AgentState(msgspec.Struct, kw_only=True):
     workloads: list[str]
     #: Seconds since the leader last read its state.
     silent: float
+    container: str = ""
+    #: Where to read what it printed.
+    log: str = ""
+
+
+class Launching(msgspec.Struct, kw_only=True):
+    """What a leader's launcher does, as its report shows it."""
+
+    #: local or yarn.
+    kind: str
+    #: Agents that the work needs, and those that are there.
+    wanted: int
+    starting: int
+    running: int
+    leaving: int
+    #: Of the service that holds them; empty where there is none.
+    state: str = ""
+    #: What keeps it from doing better, in words; empty when nothing does.
+    problem: str = ""
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -227,6 +252,7 @@ class Report(msgspec.Struct, kw_only=True):
     workloads: list[str]
     units: list[UnitKey]
     agents: list[AgentState] = []
+    launcher: Launching | None = None
 
 
 class StatusKind(StrEnum):

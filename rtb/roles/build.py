@@ -9,12 +9,14 @@ from typing import Any
 
 from twisted.application.service import IService, MultiService
 
-from rtb.agent.agent import Agent, Identity
+from rtb.agent.agent import Agent
+from rtb.agent.identity import Identity, host_of
 from rtb.agent.workloads import make_workloads
 from rtb.api.api import Api
 from rtb.broker import BrokerClient, shared
 from rtb.leader.leader import Leader
 from rtb.model.pace import Pace
+from rtb.roles.staffing import staff
 from rtb.roles.stages import Stages
 from rtb.settings import Settings
 
@@ -79,6 +81,7 @@ def _leader(settings: Settings, reactor: Any, client: BrokerClient, random: Rand
         capacity=settings.max_queue,
         pace=Pace(settings.epoch),
         random_bytes=random.randbytes,
+        staff=staff(settings, reactor, random),
     )
 
 
@@ -86,10 +89,18 @@ def _agent(settings: Settings, reactor: Any, client: BrokerClient, random: Rando
     return Agent(
         reactor,
         client,
-        Identity(settings.agent_name, platform.node(), os.getpid(), settings.box),
+        Identity(
+            settings.agent_name,
+            host_of(os.environ, platform.node()),
+            os.getpid(),
+            settings.box,
+            settings.agent_container,
+        ),
         make_workloads(reactor, settings.workloads, slots=settings.agent_slots, random=random),
         slots=settings.agent_slots,
         drain_timeout=settings.drain_timeout,
         pace=Pace(settings.epoch),
         random_bytes=random.randbytes,
+        alone=settings.agent_alone,
+        end=reactor.stop,
     )

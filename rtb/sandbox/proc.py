@@ -60,9 +60,7 @@ async def end_those_below(reactor: IReactorTime, place: Path, patience: float) -
     await _end_those(reactor, lambda where: where.is_relative_to(above), patience)
 
 
-async def _end_those(
-    reactor: IReactorTime, here: Callable[[Path], bool], patience: float
-) -> None:
+async def _end_those(reactor: IReactorTime, here: Callable[[Path], bool], patience: float) -> None:
     until = reactor.seconds() + patience
     while pids := _working(here):
         for pid in pids if reactor.seconds() > until else []:

@@ -11,7 +11,15 @@ from xml.sax.saxutils import escape
 
 from attrs import frozen
 
-__all__ = ["Layout", "Node", "ResourceManager", "node_settings", "rm_settings", "write", "zookeeper_file"]
+__all__ = [
+    "Layout",
+    "Node",
+    "ResourceManager",
+    "node_settings",
+    "rm_settings",
+    "write",
+    "zookeeper_file",
+]
 
 _HOST = "127.0.0.1"
 #: Of a NodeManager: what agents may use, without regard to what the machine has.
