@@ -151,6 +151,10 @@ class Client:
 
         return await self._ask("POST", f"/agents/{quote(agent, safe='')}/drain")
 
+    async def forget(self, box: str) -> Any:
+        """Forget the box *box* and its queues; its leader must be away."""
+        return await self._ask("DELETE", f"/leaders/{box}")
+
     async def _ask(
         self,
         method: str,

@@ -22,9 +22,20 @@ from twisted.python.failure import Failure
 from rtb.roles.clock import use_monotonic_clock
 from rtb.sandbox import Sandbox
 from rtb.sandbox.management import Management
+from rtb.sandbox.rabbit import is_installed
 from rtb.settings import Broker, Database, Settings
 
 _NUMBERS = itertools.count(1)
+_BROKER = ("RTB_BROKER_HOST", "RTB_AMQP_URL")
+
+
+def _given(*names: str) -> bool:
+    return any(os.environ.get(name) or os.environ.get(f"{name}_FILE") for name in names)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collection after each test look only at what the tests made: it costs 0.1 s else."""
+    gc.freeze()
 
 
 class LoggedFailures:
@@ -82,6 +93,8 @@ def public_directory() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def sandbox(reactor: Any, public_directory: Path) -> Iterator[Sandbox]:
     """One private PostgreSQL and RabbitMQ for the whole run."""
+    if _given(*_BROKER) and not is_installed():
+        pytest.skip("kills servers, so it needs private ones: install rabbitmq-server")
     sandbox = Sandbox(reactor, public_directory / "servers", durable=False, management=True)
     blockon(sandbox.start())
     yield sandbox
@@ -91,7 +104,7 @@ def sandbox(reactor: Any, public_directory: Path) -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def ledger_server(request: pytest.FixtureRequest) -> Database:
     """The server that ``RTB_DB_HOST`` or ``RTB_DATABASE_URL`` names; else the private one."""
-    if not any(os.environ.get(name) for name in ("RTB_DB_HOST", "RTB_DATABASE_URL")):
+    if not _given("RTB_DB_HOST", "RTB_DATABASE_URL"):
         return Settings.load({}, request.getfixturevalue("sandbox").environment()).db
     return Settings.load({}, os.environ, role="api").db
 
@@ -134,7 +147,7 @@ def broker_server(request: pytest.FixtureRequest, reactor: Any) -> _BrokerServer
 
     One that is named must offer its management API at port 15672, to make virtual hosts.
     """
-    if any(os.environ.get(name) for name in ("RTB_BROKER_HOST", "RTB_AMQP_URL")):
+    if _given(*_BROKER):
         broker = Settings.load({}, os.environ, role="agent").amqp
         management = Management(reactor, 15672, broker.user, broker.password, host=broker.host)
         return _BrokerServer(broker, management)

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,9 +19,11 @@ from rtb.api.herald import Herald
 from rtb.api.inbox import Inbox
 from rtb.api.opening import Opening
 from rtb.api.web.desk import READY
+from rtb.api.web.listening import Listening
 from rtb.api.web.site import make_site
-from rtb.broker import BrokerClient
+from rtb.broker import BrokerClient, BrokerUnavailable
 from rtb.broker.post import Post
+from rtb.broker.topology import Queue, box
 from rtb.ledger import Books, Reads
 from rtb.model.names import new_incarnation
 from rtb.settings import Settings
@@ -63,15 +63,25 @@ class Api(MultiService):
         self._epochs = Epochs(reactor, client, self._books, post, settings.epoch)
         self.tally = applier.tally
         where = f"http://{settings.api_host}"
-        desk = Desk(self._opening, self._books, self._reads, self._dispatcher, herald, where)
-        site = make_site(desk, self._readiness, settings, reactor, random)
-        self._web = StreamServerEndpointService(
-            serverFromString(reactor, settings.api_listen), site
+        desk = Desk(
+            self._opening,
+            self._books,
+            self._reads,
+            self._dispatcher,
+            herald,
+            self._forget_queues,
+            where,
         )
+        site = make_site(desk, self._readiness, settings, reactor, random)
+        self._web = Listening(reactor, settings.api_listen, site)
         self._opening.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
-        """Open the port: one that is taken ends the process with a clear line."""
+        """Open the port.
+
+        :raises ConfigurationError: it cannot be had
+        """
+        super().privilegedStartService()
         self._web.privilegedStartService()
 
     def startService(self) -> None:
@@ -103,6 +113,14 @@ class Api(MultiService):
         self._dispatcher.startService()
         self._epochs.startService()
         self._client.on_session(self._inbox.began)
+
+    async def _forget_queues(self, name: str) -> None:
+        session = self._client.session
+        if session is None:
+            raise BrokerUnavailable("not connected: the queues of the box are still there")
+        for thing in box(name):
+            if isinstance(thing, Queue):
+                await session.delete(thing.name)
 
     def _readiness(self) -> Mapping[str, str]:
         publishing, consuming = self._client.status()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.herald import Herald
 from rtb.api.opening import Opening
+from rtb.api.web.desk import BoxInUseError
 from rtb.ledger import Books, LedgerUnavailableError, Page, Reads
 from rtb.model.orders import NewOrder
 
@@ -19,6 +20,7 @@ _HINT = "nothing is handed out yet: POST /go/ starts it"
 class Desk:
     """The public face of the ledger.
 
+    :param forget_queues: deletes the queues of a box
     :param where: the API's own address, for hints
     """
 
@@ -29,8 +31,10 @@ class Desk:
         reads: Reads,
         dispatcher: Dispatcher,
         herald: Herald,
+        forget_queues: Callable[[str], Awaitable[None]],
         where: str,
     ) -> None:
+        self._forget_queues = forget_queues
         self._opening = opening
         self._open_books = books
         self._open_reads = reads
@@ -107,5 +111,14 @@ class Desk:
         return True
 
     async def forget_leader(self, box: str) -> bool:
-        """Forget *box*; False if there is none, or units of it are in flight."""
-        return await self._books.forget_box(box)
+        """Forget *box* and its queues; False if there is none.
+
+        :raises BoxInUseError: its leader lives, or units of it are in flight
+        """
+        forgotten = await self._books.forget_box(box)
+        if forgotten is None:
+            return False
+        if not forgotten:
+            raise BoxInUseError(f"{box} is in use: end its leader, and wait for its units")
+        await self._forget_queues(box)
+        return True

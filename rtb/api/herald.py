@@ -41,6 +41,7 @@ class Herald:
             weights=state.weights,
             closed=list(closed),
             draining=state.draining,
+            recalled=state.recalled,
         )
         self._client.publish(self._post.control(message)).addErrback(self._unsaid, box)
 

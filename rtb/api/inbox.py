@@ -173,7 +173,10 @@ class Inbox(Service):
     async def _bury(self, letter: _Letter) -> None:
         key = letter.delivery.routing_key
         self._log.warn("a message by {key} is dead: {why}", key=key, why=letter.problem)
-        await self._client.bury(letter.delivery, letter.problem, "api")
+        # Acked with its batch: one message acked twice would cost the session.
+        await self._client.publish_surely(
+            self._post.dead(key, letter.delivery.body, letter.problem, "api")
+        )
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(RtbError, BrokerError) is None:

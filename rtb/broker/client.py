@@ -13,10 +13,11 @@ from twisted.logger import Logger
 from rtb.broker.address import Address, where
 from rtb.broker.connection import Connection
 from rtb.broker.errors import BrokerUnavailable
-from rtb.broker.messages import Delivery, Outgoing
+from rtb.broker.messages import Delivery, Outgoing, dead_letter
 from rtb.broker.publisher import Publisher
+from rtb.broker.session import Session
 from rtb.broker.sure import Insistence
-from rtb.broker.topology import DEAD, Topology
+from rtb.broker.topology import Topology
 from rtb.broker.uses import Began, Consuming, Publishing
 
 __all__ = ["BrokerClient", "LinkStatus"]
@@ -24,7 +25,6 @@ __all__ = ["BrokerClient", "LinkStatus"]
 _log = Logger()
 _STOPPED = "this process stops"
 #: RabbitMQ takes all properties of a message in one frame.
-_LONGEST_REASON = 1000
 
 
 @attrs.frozen
@@ -121,19 +121,9 @@ class BrokerClient(MultiService):
         return self._insistence.publish(message)
 
     async def _bury(self, delivery: Delivery, reason: str, who: str) -> None:
-        headers = {
-            "x-rtb-reason": reason[:_LONGEST_REASON],
-            "x-rtb-who": who,
-            "x-rtb-key": delivery.routing_key,
-        }
         await self.publish_surely(
-            Outgoing(
-                DEAD,
-                delivery.body,
-                message_id=delivery.message_id,
-                persistent=True,
-                mandatory=True,
-                headers=headers,
+            dead_letter(
+                delivery.routing_key, delivery.body, reason, who, message_id=delivery.message_id
             )
         )
         delivery.ack()
@@ -151,6 +141,11 @@ class BrokerClient(MultiService):
         One that fails is logged and ends that connection; the next one calls it again.
         """
         self._consuming.add(began)
+
+    @property
+    def session(self) -> Session | None:
+        """The living session; None while there is none."""
+        return self._consuming.session
 
     def status(self) -> tuple[LinkStatus, LinkStatus]:
         """Return how the two connections are."""

@@ -7,9 +7,11 @@ from typing import Protocol
 
 import attrs
 
-from rtb.broker.topology import EXCHANGE
+from rtb.broker.topology import DEAD, EXCHANGE
 
-__all__ = ["Delivery", "Outgoing"]
+__all__ = ["Delivery", "Outgoing", "dead_letter"]
+
+_LONGEST_REASON = 1000
 
 
 @attrs.frozen
@@ -27,6 +29,24 @@ class Outgoing:
     mandatory: bool
     exchange: str = EXCHANGE
     headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+def dead_letter(
+    routing_key: str, body: bytes, reason: str, who: str, *, message_id: str
+) -> Outgoing:
+    """Return what to publish for a message that came by *routing_key* and is of no use.
+
+    :param reason: why
+    :param who: found out
+    """
+    headers = {
+        "x-rtb-reason": reason[:_LONGEST_REASON],
+        "x-rtb-who": who,
+        "x-rtb-key": routing_key,
+    }
+    return Outgoing(
+        DEAD, body, message_id=message_id, persistent=True, mandatory=True, headers=headers
+    )
 
 
 class _Acks(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from rtb.broker.messages import Outgoing
+from rtb.broker.messages import Outgoing, dead_letter
 from rtb.model import wire
 
 __all__ = ["Post"]
@@ -51,14 +51,7 @@ class Post:
 
     def dead(self, routing_key: str, body: bytes, reason: str, who: str) -> Outgoing:
         """To the dead letters: what came by *routing_key*, and why nobody could use it."""
-        return Outgoing(
-            routing_key="dead",
-            body=body,
-            message_id=self._next_id(),
-            persistent=True,
-            mandatory=True,
-            headers={"x-rtb-reason": reason[:1000], "x-rtb-who": who, "x-rtb-key": routing_key},
-        )
+        return dead_letter(routing_key, body, reason, who, message_id=self._next_id())
 
     def _make(
         self, routing_key: str, message: wire.Message, *, persistent: bool, mandatory: bool

@@ -75,14 +75,15 @@ class Consuming:
         self._leave = leave
         self.changed = changed
         self._began: list[Began] = []
-        self._session: Session | None = None
+        #: the living session
+        self.session: Session | None = None
         self._number = 0
 
     def add(self, began: Began) -> None:
         """Call *began* with every session from now on, and with the one that lives."""
         self._began.append(began)
-        if self._session is not None:
-            self._begin(began, self._session)
+        if self.session is not None:
+            self._begin(began, self.session)
 
     def prepare(self, protocol: AmqpProtocol) -> Deferred[None]:
         """Declare the topology."""
@@ -92,7 +93,7 @@ class Consuming:
         """Begin a session."""
         self._number += 1
         session = Session(self._reactor, protocol, self._number, self._leave)
-        self._session = session
+        self.session = session
         for began in list(self._began):
             self._begin(began, session)
 
@@ -102,7 +103,7 @@ class Consuming:
 
     def lost(self, problem: str) -> None:
         """End the session."""
-        session, self._session = self._session, None
+        session, self.session = self.session, None
         if session is not None:
             session.ended()
 

@@ -30,6 +30,8 @@ from rtb.settings import Settings, require_private_listening, unknown
 __all__ = ["Stage", "Wishes", "url_of"]
 _T = TypeVar("_T")
 
+#: Seconds that what was cut short has to end once everything else has.
+_UNWIND = 5.0
 #: Seconds that the roles have for their last words when somebody does not want to wait.
 _HURRY = 3.0
 
@@ -69,6 +71,7 @@ class Stage:
     async def run(self) -> int:
         """Run until the person wants the end, or with ``--exit`` until the work is done."""
         work = Deferred.fromCoroutine(self._work())
+        unwound: Deferred[None] = Deferred()
         asked: Deferred[int] = Deferred()
         # Ended before its time, the work has not come out well; a server was just ended.
         code = 1 if self._wishes.leave else 0
@@ -76,8 +79,11 @@ class Stage:
         try:
             return await _first(work, asked)
         finally:
+            # Cut short, it still has to end what it had begun to start.
+            work.addBoth(lambda _: unwound.callback(None))
             work.cancel()
             await self._end()
+            await unwound.addTimeout(_UNWIND, self._reactor)
 
     async def _work(self) -> int:
         settings = Settings.load(self._wishes.flags, self._environ)

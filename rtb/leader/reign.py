@@ -153,9 +153,11 @@ class Reign:
         self.fleet.resign()
         self.end()
         await self._reporter.goodbye()
-        unstarted = (Place.ANNOUNCED, Place.STORED)
-        mine = [entry.key for entry in self.tracker if entry.place in unstarted]
-        await self._returns.give_back(self.ledger, mine, Gave.STOPPED)
+        await self._returns.give_back(self.ledger, self._unstarted(), Gave.STOPPED)
+
+    def _unstarted(self) -> list[UnitKey]:
+        mine = (Place.ANNOUNCED, Place.STORED)
+        return [entry.key for entry in self.tracker if entry.place in mine]
 
     # ---- what comes in
 
@@ -179,6 +181,8 @@ class Reign:
         for key in control.closed:
             self._drop(key)
         self.fleet.controlled(control)
+        if control.recalled and not self.register.slots:
+            self._give_all_back(Gave.RECALLED)
         self._changed()
 
     def _arrived(self, delivery: Delivery) -> None:
@@ -320,6 +324,18 @@ class Reign:
             self._send(agent, drop=[key])
         for letter in self._letters:
             letter.unreported.discard(key)
+
+    def _give_all_back(self, cause: Gave) -> None:
+        """Give back what no agent has, also what waits in messages of the box."""
+        keys = self._unstarted()
+        for key in keys:
+            self.tracker.remove(key)
+        for letter in self._letters:
+            keys += [unit.key for unit in letter.waiting]
+            letter.waiting.clear()
+            letter.unreported.clear()
+        self._ack_done()
+        self._returns.say(self.ledger, keys, cause)
 
     def _refuse_if_strange(self, track: Track) -> None:
         agent = self.register.get(track.agent)

@@ -69,6 +69,7 @@ class BoxState:
     backlog: dict[str, int]
     weights: dict[str, float]
     draining: list[str]
+    recalled: bool
 
 
 class Books:
@@ -100,18 +101,20 @@ class Books:
         hold = (QUERIES["lock_api"], {"lock_class": _API_LOCK, "key": key})
         self._claims = lane(_BULK_LIMIT, hold)
         self._flushes = lane(_BULK_LIMIT)
+        # An order of many units may take longer than a person's other wishes, which must not wait.
+        self._orders = lane(_BULK_LIMIT)
         self._person = lane(_PERSON_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""
-        for lane in (self._claims, self._flushes, self._person):
+        for lane in (self._claims, self._flushes, self._orders, self._person):
             lane.close()
 
     # ---- people
 
     async def place(self, order: NewOrder) -> tuple[int, bool]:
         """Book *order* with all its units; return its id and whether claims are going on."""
-        rows = await self._person.run(
+        rows = await self._orders.run(
             QUERIES["place"],
             {
                 "account": order.account,
@@ -121,7 +124,6 @@ class Books:
                 "names": [unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)],
                 "payloads": [_payload(unit.payload) for unit in order.units],
             },
-            limit=_BULK_LIMIT,
         )
         ((order_id, going),) = rows
         return order_id, going
@@ -135,9 +137,10 @@ class Books:
         rows = await self._person.run(QUERIES["drain_agent"], {"agent": agent})
         return rows[0][0] if rows else None
 
-    async def forget_box(self, box: str) -> bool:
-        """Forget *box*, unless it has units in flight or was never there."""
-        return bool(await self._person.run(QUERIES["forget_box"], {"box": box}))
+    async def forget_box(self, box: str) -> bool | None:
+        """Forget *box*; return False if it is in use, and stays, and None if there is none."""
+        rows = await self._person.run(QUERIES["forget_box"], {"box": box})
+        return not rows[0][0] if rows else None
 
     # ---- claims
 
@@ -179,6 +182,7 @@ class Books:
                 "kind": [move.kind for move in moves],
                 "vouches": [move.vouches for move in moves],
                 "holder": [move.holder for move in moves],
+                "started": [move.started for move in moves],
                 "result": [move.result for move in moves],
                 "why": [move.why for move in moves],
                 "jitter": [jitter(self._random()) for _ in moves],
@@ -226,6 +230,7 @@ class Books:
                 "busy": report.busy,
                 "workloads": report.workloads,
                 "gone": report.gone,
+                "launcher": _launcher(report),
             },
         )
         if not rows:
@@ -248,6 +253,8 @@ class Books:
                 "busy": [agent.busy for agent in agents],
                 "silent": [agent.silent for agent in agents],
                 "workloads": [" ".join(agent.workloads) for agent in agents],
+                "container": [agent.container for agent in agents],
+                "log": [agent.log for agent in agents],
             },
         )
 
@@ -282,6 +289,11 @@ class Books:
             QUERIES["forsaken"], {"lock_class": _API_LOCK, "own": self._key}
         )
         return [(ledger, (unit, attempt), why) for ledger, unit, attempt, why in rows]
+
+
+def _launcher(report: Report) -> str | None:
+    shown = report.launcher
+    return msgspec.json.encode(shown).decode() if shown is not None else None
 
 
 def _payload(raw: bytes) -> str | None:

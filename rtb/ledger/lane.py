@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.error import DNSLookupError
+from twisted.internet.error import ConnectionDone, DNSLookupError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from txpostgres import txpostgres
@@ -44,8 +44,18 @@ _BAD_DATA = ("22", "23")
 _UNDEFINED = ("42P01", "42703", "42883", "42704")
 
 
+class _Cursor(txpostgres.Cursor):
+    """A cursor whose statement PostgreSQL may end at its own limit: an error like any other."""
+
+    def _handleCancellation(self, failure: Failure) -> Failure:
+        # txpostgres would make it a CancelledError; but nobody here cancels.
+        return failure
+
+
 class _Connection(txpostgres.Connection):
     """A connection that takes its end while idle quietly: its lane looks before it is used."""
+
+    cursorFactory = _Cursor
 
     def continuePolling(self, swallowErrors: bool = False) -> None:
         super().continuePolling(swallowErrors=True)
@@ -56,7 +66,7 @@ class Lane:
 
     :param reactor: its timers and its name look-ups
     :param database: whom to connect to
-    :param limit: seconds that a statement may take, unless it is given its own limit
+    :param limit: seconds that a statement may take; longer, and the connection is closed
     :param once_open: a statement and its parameters to run on every new connection
     :param tables_gone: told when a table is missing: somebody made the database anew
     """
@@ -84,12 +94,9 @@ class Lane:
         self,
         sql: str,
         parameters: Mapping[str, object] | None = None,
-        *,
-        limit: float | None = None,
     ) -> Rows:
         """Return the rows of *sql*, which runs when those before it are done.
 
-        :param limit: seconds; longer, and the connection is closed
         :raises LedgerUnavailableError: it may or may not have taken effect
         :raises TooSlowError: likewise, for want of an answer in time
         :raises BadDataError: a value was refused; nothing took effect
@@ -99,7 +106,7 @@ class Lane:
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = await self._open()
-            return await self._statement(self._connection, sql, parameters, limit or self._limit)
+            return await self._statement(self._connection, sql, parameters)
         finally:
             self._lock.release()
 
@@ -129,7 +136,7 @@ class Lane:
             opening = connection.connect(dsn(self._database, address=address, options=options))
             await _race(self._reactor, opening, _CONNECT_LIMIT, lambda: _shut(connection))
             if self._once_open is not None:
-                await self._statement(connection, *self._once_open, self._limit)
+                await self._statement(connection, *self._once_open)
         except (psycopg2.Error, TooSlowError) as problem:
             words = " ".join(str(problem).split())
             raise LedgerUnavailableError(
@@ -143,13 +150,12 @@ class Lane:
         connection: _Connection,
         sql: str,
         parameters: Mapping[str, object] | None,
-        limit: float,
     ) -> Rows:
         try:
             cursor = await _race(
                 self._reactor,
                 connection.cursor().execute(sql, parameters or None),
-                limit,
+                self._limit,
                 lambda: _shut(connection),
             )
             rows: Rows = cursor.fetchall() if cursor.description is not None else []
@@ -159,6 +165,8 @@ class Lane:
             raise
         except (ValueError, UnicodeError) as problem:  # NUL or a lone surrogate in a text
             raise BadDataError(str(problem)) from problem
+        except ConnectionDone as problem:  # closed by this process, while it stops
+            raise LedgerUnavailableError("the connection was closed") from problem
         except psycopg2.Error as problem:
             raise self._judge(connection, problem) from problem
         return rows

@@ -42,6 +42,11 @@ class Move:
     why: str = ""
     told: list[Told] = attrs.field(factory=list)
 
+    @property
+    def started(self) -> bool:
+        """Was it said that the unit began to run?"""
+        return any(line.kind is Kind.PROCESSING for line in self.told)
+
     @classmethod
     def giving_up(cls, key: UnitKey, kind: Kind, why: str) -> Move:
         """Return the move by which the ledger itself closes an attempt."""

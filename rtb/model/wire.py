@@ -25,11 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from rtb.errors import RtbError
+from rtb.model.names import BadNameError, check_box
 
 __all__ = [
     "MESSAGE_BYTES",
@@ -68,6 +69,11 @@ MESSAGE_UNITS = 2000
 
 #: (unit, attempt)
 UnitKey = tuple[int, int]
+# What the ledger would refuse is refused here, where it costs one message: a report that could
+# never be booked would be tried again for ever, with the whole inbox behind it.
+_Text = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z")]
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 
 
 class WireError(RtbError):
@@ -130,8 +136,8 @@ class Out(msgspec.Struct, kw_only=True):
     """API -> leader: units to store in the job tracker, in fair order."""
 
     v: int = VERSION
-    ledger: str
-    box: str
+    ledger: _Text
+    box: _Text
     units: list[Unit]
 
 
@@ -139,12 +145,12 @@ class Track(msgspec.Struct, kw_only=True):
     """Agent -> leader: the agent's whole state, never a difference; the newest ``seq`` counts."""
 
     v: int = VERSION
-    ledger: str
-    box: str
+    ledger: _Text
+    box: _Text
     #: The agent's incarnation; ``name`` is only a label.
-    agent: str
-    name: str
-    host: str
+    agent: _Text
+    name: _Text
+    host: _Text
     pid: int
     presence: Presence
     seq: int
@@ -152,23 +158,23 @@ class Track(msgspec.Struct, kw_only=True):
     #: was never received, since the exclusive queue ended with that connection.
     session: int
     #: Whom it last heard, and the number of the last :class:`Work` it got from them.
-    leader: str
+    leader: _Text
     heard: int
-    slots: int
-    workloads: list[str]
+    slots: _Count
+    workloads: list[_Text]
     holding: list[Held]
     #: What a launcher started it in: no two processes that live at a time share one. Empty for
     #: one that somebody started.
-    container: str = ""
+    container: _Text = ""
 
 
 class Roll(msgspec.Struct, kw_only=True):
     """Leader -> agents of its box: it leads (every 2 s); with ``call``, answer with your state."""
 
     v: int = VERSION
-    ledger: str
-    box: str
-    leader: str
+    ledger: _Text
+    box: _Text
+    leader: _Text
     call: bool
 
 
@@ -176,15 +182,15 @@ class Work(msgspec.Struct, kw_only=True):
     """Leader -> one agent."""
 
     v: int = VERSION
-    ledger: str
-    box: str
-    leader: str
+    ledger: _Text
+    box: _Text
+    leader: _Text
     #: Counts the leader's messages to this agent, from 1.
     number: int
     give: list[Unit] = []
     drop: list[UnitKey] = []
     #: Why this agent is not wanted here; empty when it is.
-    goodbye: str = ""
+    goodbye: _Text = ""
     #: With a goodbye: finish what runs, say that you are gone, and be ended.
     leave: bool = False
 
@@ -192,34 +198,34 @@ class Work(msgspec.Struct, kw_only=True):
 class AgentState(msgspec.Struct, kw_only=True):
     """An agent, as the leader's report shows it."""
 
-    agent: str
-    name: str
-    host: str
+    agent: _Text
+    name: _Text
+    host: _Text
     presence: Presence
-    slots: int
-    busy: int
-    workloads: list[str]
+    slots: _Count
+    busy: _Count
+    workloads: list[_Text]
     #: Seconds since the leader last read its state.
-    silent: float
-    container: str = ""
+    silent: _Seconds
+    container: _Text = ""
     #: Where to read what it printed.
-    log: str = ""
+    log: _Text = ""
 
 
 class Launching(msgspec.Struct, kw_only=True):
     """What a leader's launcher does, as its report shows it."""
 
     #: local or yarn.
-    kind: str
+    kind: _Text
     #: Agents that the work needs, and those that are there.
-    wanted: int
-    starting: int
-    running: int
-    leaving: int
+    wanted: _Count
+    starting: _Count
+    running: _Count
+    leaving: _Count
     #: Of the service that holds them; empty where there is none.
-    state: str = ""
+    state: _Text = ""
     #: What keeps it from doing better, in words; empty when nothing does.
-    problem: str = ""
+    problem: _Text = ""
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -231,9 +237,9 @@ class Report(msgspec.Struct, kw_only=True):
     """
 
     v: int = VERSION
-    ledger: str
-    box: str
-    leader: str
+    ledger: _Text
+    box: _Text
+    leader: _Text
     number: int
     first: bool = False
     full: bool = False
@@ -242,14 +248,14 @@ class Report(msgspec.Struct, kw_only=True):
     part: int = 1
     parts: int = 1
     #: N.
-    capacity: int
+    capacity: _Count
     #: Units in the job tracker or handed out and not started.
-    queued: int
+    queued: _Count
     #: Time-weighted fill of the job tracker since the report before, 0 to 1.
     utilization: float
-    slots: int
-    busy: int
-    workloads: list[str]
+    slots: _Count
+    busy: _Count
+    workloads: list[_Text]
     units: list[UnitKey]
     agents: list[AgentState] = []
     launcher: Launching | None = None
@@ -305,6 +311,8 @@ class Gave(StrEnum):
     SUPERSEDED = "superseded"
     #: The leader stops.
     STOPPED = "stopped"
+    #: The box has no agents, and another one has free slots.
+    RECALLED = "recalled"
     #: lost: the agent's process ended while it ran the unit.
     EXITED = "exited"
 
@@ -313,11 +321,11 @@ class Status(msgspec.Struct, kw_only=True):
     """Agent or leader -> API, ``status.<kind>``: news of units."""
 
     v: int = VERSION
-    ledger: str
-    box: str
+    ledger: _Text
+    box: _Text
     #: The sender's incarnation, and its label.
-    source: str
-    name: str = ""
+    source: _Text
+    name: _Text = ""
     kind: StatusKind
     units: list[Ended]
 
@@ -326,10 +334,10 @@ class Control(msgspec.Struct, kw_only=True):
     """API -> leader of a box and its agents: the state that they need, said again and again."""
 
     v: int = VERSION
-    ledger: str
-    box: str
+    ledger: _Text
+    box: _Text
     #: The incarnation that the ledger takes reports of.
-    leader: str
+    leader: _Text
     going: bool
     #: Waiting units by workload.
     backlog: dict[str, int]
@@ -339,13 +347,15 @@ class Control(msgspec.Struct, kw_only=True):
     closed: list[UnitKey]
     #: Agents (incarnations) that shall drain.
     draining: list[str]
+    #: The box has no agents, and another one has free slots: give back what has not started.
+    recalled: bool = False
 
 
 class Barrier(msgspec.Struct, kw_only=True):
     """API -> inbox: when it comes out, epoch ``epoch`` is over."""
 
     v: int = VERSION
-    ledger: str
+    ledger: _Text
     epoch: int
 
 
@@ -410,9 +420,18 @@ def _version(body: bytes) -> int:
 def _check(routing_key: str, message: Message) -> None:
     if isinstance(message, Status) and routing_key != f"status.{message.kind}":
         raise WireError(f"a {message.kind} came by {routing_key[:80]!r}")
+    if isinstance(message, Report):
+        _check_box(message.box)
     for unit, attempt in _keys(message):
         if not (0 < unit <= _LARGEST and 0 < attempt < 2**31):
             raise WireError(f"no unit {unit}, attempt {attempt}")
+
+
+def _check_box(box: str) -> None:
+    try:
+        check_box(box)
+    except BadNameError as problem:
+        raise WireError(str(problem)) from problem
 
 
 def _keys(message: Message) -> Iterator[UnitKey]:

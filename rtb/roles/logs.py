@@ -9,6 +9,8 @@ from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredica
 
 __all__ = ["limit_log", "limited_observer"]
 
+_CHATTY = ("twisted.internet.protocol", "twisted.web")
+
 #: twistd takes the observer only as a dotted name of a function without arguments, so what that
 #: function needs has to wait here. A process has one log.
 _wanted: dict[str, Any] = {}
@@ -30,5 +32,10 @@ def limited_observer() -> FilteringLogObserver:
     from twisted.scripts._twistd_unix import UnixAppLogger
 
     usual = UnixAppLogger(_wanted["options"])._getLogObserver()
-    predicate = LogLevelFilterPredicate(defaultLogLevel=_wanted["level"])
+    level = _wanted["level"]
+    predicate = LogLevelFilterPredicate(defaultLogLevel=level)
+    if level is LogLevel.info:
+        # Each connection, also each that fails, would be two lines here.
+        for namespace in _CHATTY:
+            predicate.setLogLevelForNamespace(namespace, LogLevel.warn)
     return FilteringLogObserver(usual, [predicate])

@@ -6,7 +6,9 @@ what it gives back needs an API that still listens.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from typing import Any
 
 from twisted.application.service import IService, Service
@@ -16,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rtb.broker import BrokerClient
+from rtb.errors import ConfigurationError
 
 __all__ = ["Stages"]
 
@@ -33,6 +36,14 @@ class Stages(_MultiService):
         self.client = client
         self._reactor = reactor
         client.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        """Open ports; one that cannot be had is one line on stderr, and exit code 78."""
+        try:
+            super().privilegedStartService()
+        except ConfigurationError as problem:
+            sys.stderr.write(f"rtb: {problem}\n")
+            raise SystemExit(os.EX_CONFIG) from None
 
     def startService(self) -> None:
         """Start all, and listen for the second signal."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
@@ -155,7 +155,11 @@ class Child:
         :raises ServerFailedError: the end was not good
         """
         self.spawn(argv, environment, where)
-        how = await self.when_ended()
+        try:
+            how = await self.when_ended()
+        except CancelledError:
+            await self.end(signal.SIGKILL, 1.0)
+            raise
         if "exit code 0" not in how:
             raise self.failed(how)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -49,7 +50,7 @@ class Management:
             json={} if body is None else body,
             agent=Agent(self._reactor),
         )
+        text = await response.text()
         if response.code >= 400:
-            text = await response.text()
             raise SandboxError(f"RabbitMQ refused {method} {path}: {response.code} {text}")
-        return await response.json() if int(response.length or 0) else None
+        return json.loads(text) if text else None

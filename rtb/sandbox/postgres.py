@@ -148,7 +148,10 @@ class Postgres:
     async def _make(self) -> None:
         """Make the cluster beside its place and move it there: a killed ``initdb`` leaves none."""
         new = self._directory.path / "postgres.new"
+        maker = Child(self._reactor, "initdb", self._account, self._directory.path, signal.SIGKILL)
+        await maker.end_leftover()
         if new.exists():
+            await end_those_in(self._reactor, new, patience=1.0)
             shutil.rmtree(new)
         new.mkdir(mode=0o700)
         self._account.own(new)
@@ -156,7 +159,6 @@ class Postgres:
         password.touch(mode=0o600)
         self._account.own(password)
         password.write_text(self.password + "\n")
-        maker = Child(self._reactor, "initdb", self._account, self._directory.path, signal.SIGKILL)
         arguments = ["-D", os.fspath(new), "-U", self.user, "--encoding=UTF8", "--locale=C"]
         arguments += ["--auth=scram-sha-256", f"--pwfile={password}", "--no-instructions"]
         try:

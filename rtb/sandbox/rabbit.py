@@ -19,7 +19,7 @@ from rtb.sandbox.errors import SandboxError
 from rtb.sandbox.management import Management
 from rtb.sandbox.readiness import amqp_answers, until_ready
 
-__all__ = ["Rabbit"]
+__all__ = ["Rabbit", "is_installed"]
 
 _STOP_PATIENCE = 10.0
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -187,8 +187,13 @@ class Rabbit:
         }
 
 
+def is_installed() -> bool:
+    """Is there a RabbitMQ to run?"""
+    return _SERVER.exists()
+
+
 def _server() -> Path:
-    if not _SERVER.exists():
+    if not is_installed():
         raise SandboxError(
             "no RabbitMQ to run: install the package rabbitmq-server, "
             "or set RTB_BROKER_HOST to use a server that is there"

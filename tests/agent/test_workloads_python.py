@@ -116,7 +116,7 @@ async def test_a_crash_ends_that_unit_and_no_other(
 ) -> None:
     python = workload(f"python:functions:{function}")
     sleeper = workload("python:functions:sleeps")
-    sleeping = sleeper.start(unit(0.3))
+    sleeping = sleeper.start(unit(0.1))
     for _ in range(2):
         outcome = await python.start(unit()).done
         assert outcome.why == why
@@ -260,7 +260,7 @@ async def test_every_unit_ends_once_however_it_is_ended(
             reactor.callLater(chosen.random() * 0.06, running.stop, chosen.choice([0, 0, 1]))
         return running.done
 
-    for _ in range(15):
+    for _ in range(5):
         for outcome in await gatherResults([run() for _ in range(4)]):
             match outcome:
                 case Failed(why=why):

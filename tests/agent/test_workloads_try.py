@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from rtb.cli.try_ import try_
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "workloads.md").read_text()
@@ -84,11 +87,10 @@ def test_a_name_that_is_configured(attempt: Any) -> None:
         ([], "", "Missing argument"),
     ],
 )
-def test_usage(attempt: Any, arguments: list[str], stdin: str, why: str) -> None:
-    code, out, err = attempt(*arguments, stdin=stdin)
-    assert (code, out) == (2, "")
-    assert why in err
-    assert "Traceback" not in err
+def test_usage(arguments: list[str], stdin: str, why: str) -> None:
+    result = CliRunner().invoke(try_, arguments, input=stdin)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert why in result.stderr
 
 
 def test_control_c_ends_the_unit(environment: dict[str, str], ended: Any) -> None:

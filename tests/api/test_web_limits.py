@@ -21,7 +21,16 @@ POST = b"POST /go/ HTTP/1.1"
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:1", "[::1]:80", "rtb-boa:8080"]
+    "host",
+    [
+        "localhost",
+        "LOCALHOST:8080",
+        "127.0.0.1",
+        "127.0.0.1:1",
+        "[::1]:80",
+        "rtb-boa:8080",
+        ":8080",
+    ],
 )
 @pytest_twisted.ensureDeferred
 async def test_own_names_are_answered(web: Web, host: str) -> None:
@@ -49,6 +58,8 @@ async def test_a_strange_host_is_421(web: Web, make_web: Any, host: str) -> None
         [b"Host: localhost", b"Host: localhost"],
         [b"Host: "],
         [b"Host: a b"],
+        [b"Host: :"],
+        [b"Host: :x"],
         [b"Host: a..\xff"],
         [b"Host: localhost:80:80"],
         [b"Host: http://localhost"],

@@ -127,3 +127,36 @@ def test_secrets_are_no_flags() -> None:
     for options in ROLES:
         names = {name for name, *_ in options.optParameters}  # type: ignore[attr-defined]
         assert not names & {"database-url", "amqp-url"}
+
+
+def test_what_only_a_role_can_judge_is_one_line_and_exit_78_too() -> None:
+    refused = twistd("-n", "--pidfile=", "rtb-agent", RTB_WORKLOADS="a=coinflip:luck=1")
+    assert refused.returncode == 78
+    assert refused.stderr.startswith("rtb-agent: RTB_WORKLOADS")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_the_log_has_its_level_and_names_what_is_not_known(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "role.log"
+    code = (
+        "import sys\nfrom twisted.internet import reactor\nfrom twisted.logger import Logger\n"
+        "def speak():\n"
+        "    for level in ('debug', 'info', 'warn'):\n"
+        "        getattr(Logger('test'), level)('it is ' + level)\n"
+        "    Logger('twisted.internet.protocol.Factory').info('chatter')\n"
+        "    reactor.stop()\n"
+        "reactor.callWhenRunning(speak)\n"
+        "from twisted.scripts.twistd import run; run()\n"
+    )
+    for level, said in (("debug", 4), ("info", 2), ("warn", 1)):
+        ended = twistd(
+            "-n", "--pidfile=", f"--logfile={log}", "rtb-leader",
+            code=code, RTB_LOG_LEVEL=level, RTB_BROKER_HOST="localhost:1", RTB_BROKER_HSOT="x",
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+        text = log.read_text()
+        assert text.count("it is ") + text.count("chatter") == said
+        assert text.count("not used: RTB_BROKER_HSOT (nearest: RTB_BROKER_HOST)") == 1
+        log.unlink()

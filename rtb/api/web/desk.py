@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+from rtb.errors import RtbError
 from rtb.model.orders import NewOrder
 
-__all__ = ["READY", "Desk", "Page", "Readiness"]
+__all__ = ["READY", "BoxInUseError", "Desk", "Page", "Readiness"]
 
 #: What :data:`Readiness` says of a part that is.
 READY = "ready"
 
 #: Each thing the API needs, and :data:`READY` or what is wrong with it.
 Readiness = Callable[[], Mapping[str, str]]
+
+
+class BoxInUseError(RtbError):
+    """A box that cannot be forgotten now."""
 
 
 class Page(Protocol):
@@ -67,4 +72,7 @@ class Desk(Protocol):
         """Let the agent of that id take nothing new and end; False if there is none."""
 
     def forget_leader(self, box: str) -> Awaitable[bool]:
-        """Forget *box* and its queues; False if there is none."""
+        """Forget *box* and its queues; False if there is none.
+
+        :raises BoxInUseError: its leader lives, or units of it are in flight
+        """

@@ -16,8 +16,9 @@ from rtb.settings import Settings
 
 __all__ = ["Guard", "check_body_type", "check_origin"]
 
-_HOST = re.compile(rb"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?\Z")
-_ALWAYS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_HOST = re.compile(rb"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\]|(?=:))(?::[0-9]{1,5})?\Z")
+#: The empty one is what becomes of ``curl :8080`` where that works; no browser has it.
+_ALWAYS = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
 _FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
 
 

@@ -10,6 +10,7 @@ import msgspec
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from rtb.api.web.asking import Late
+from rtb.api.web.desk import BoxInUseError
 from rtb.errors import RtbError
 from rtb.model.orders import BadOrderError
 
@@ -60,6 +61,8 @@ def explain(error: BaseException | None) -> Problem | None:
         case BadOrderError():
             status = HTTPStatus.BAD_REQUEST if error.malformed else HTTPStatus.UNPROCESSABLE_ENTITY
             return Problem(status, str(error), pointer=error.pointer)
+        case BoxInUseError():
+            return Problem(HTTPStatus.CONFLICT, str(error))
         case MethodNotAllowed():
             allowed = ", ".join(sorted(error.valid_methods or ()))
             return Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"use {allowed} here", {"Allow": allowed})

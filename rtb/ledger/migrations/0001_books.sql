@@ -75,6 +75,9 @@ CREATE TABLE units (
     -- Waiting and claimable now. A column of its own, and the only one the hot index looks at, so
     -- that sent -> queued -> processing -> outcome stay heap-only updates.
     ready boolean NOT NULL DEFAULT true,
+    -- Its order while it is ready. The pick asks for this, so that no other index can serve it: the
+    -- one by order would lead it past every unit that was ever claimed.
+    line bigint GENERATED ALWAYS AS (CASE WHEN ready THEN order_id END) STORED,
     name text NOT NULL,
     payload json,
     result json,
@@ -83,7 +86,7 @@ CREATE TABLE units (
     CHECK ((active IS NOT NULL) = (status IN ('sent', 'queued', 'processing'))),
     CHECK (NOT ready OR (status = 'waiting' AND not_before IS NULL AND held_at IS NULL))
 ) WITH (fillfactor = 70);
-CREATE INDEX units_ready ON units (order_id, id) WHERE ready;
+CREATE INDEX units_ready ON units (line, id) WHERE line IS NOT NULL;
 CREATE INDEX units_by_order ON units (order_id, id);
 CREATE INDEX units_delayed ON units (not_before) WHERE not_before IS NOT NULL;
 
@@ -124,7 +127,8 @@ CREATE TABLE boxes (
     slots integer NOT NULL DEFAULT 0,
     busy integer NOT NULL DEFAULT 0,
     workloads text[] NOT NULL DEFAULT '{}',
-    seen bigint NOT NULL,  -- epoch of the last report; 0 when its leader said goodbye
+    seen bigint NOT NULL,  -- epoch of the last report; an old one when its leader said goodbye
+    manned bigint NOT NULL,  -- epoch of the last report that showed a slot
     reported_at timestamptz NOT NULL DEFAULT now()
 );
 -- Every life of a leader of a box: one never seen becomes current, a superseded one never again.
@@ -145,6 +149,16 @@ CREATE TABLE agents (
     draining boolean NOT NULL DEFAULT false,  -- a person asked it to
     seen_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- A box is active while its leader reports; it is recalled, and asked to give back what has not
+-- started, when it has had no agent for three epochs while another has free slots for its work.
+CREATE VIEW box_states AS
+SELECT b.id, b.seen >= e.epoch - 2 AS active,
+       b.manned < e.epoch - 3 AND EXISTS (
+           SELECT FROM boxes o
+            WHERE o.id <> b.id AND o.seen >= e.epoch - 2 AND o.slots > o.busy + o.queued
+              AND o.workloads && b.workloads) AS recalled
+  FROM boxes b CROSS JOIN epochs e;
 
 -- Exact counts, by status; locked in the order (kind, id), always after the units.
 CREATE TABLE counters (
@@ -223,9 +237,11 @@ BEGIN
       INTO touched_accounts, touched_orders
       FROM unnest(deltas) d JOIN orders o ON o.id = d.order_id;
 
-    INSERT INTO shares AS s (account_id, workload, ready, weight)
+    -- All shares of an account say the same of it, also one that begins later than the others.
+    INSERT INTO shares AS s (account_id, workload, ready, weight, served)
     SELECT o.account_id, o.workload,
-           coalesce(sum(d.n) FILTER (WHERE d.ready), 0), min(a.weight)
+           coalesce(sum(d.n) FILTER (WHERE d.ready), 0), min(a.weight),
+           coalesce((SELECT max(x.served) FROM shares x WHERE x.account_id = o.account_id), 0)
       FROM unnest(deltas) d
       JOIN orders o ON o.id = d.order_id
       JOIN accounts a ON a.id = o.account_id

@@ -6,8 +6,9 @@
 WITH moves AS MATERIALIZED (
     SELECT * FROM unnest(
         %(unit)s::bigint[], %(attempt)s::integer[], %(kind)s::event_kind[], %(vouches)s::boolean[],
-        %(holder)s::text[], %(result)s::text[], %(why)s::text[], %(jitter)s::float8[])
-        AS m (unit, attempt, kind, vouches, holder, result, why, jitter)
+        %(holder)s::text[], %(started)s::boolean[], %(result)s::text[], %(why)s::text[],
+        %(jitter)s::float8[])
+        AS m (unit, attempt, kind, vouches, holder, started, result, why, jitter)
 ), locked AS MATERIALIZED (
     SELECT id, status, active, attempt, round, failures, losses, order_id
       FROM units
@@ -17,17 +18,19 @@ WITH moves AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT l.id, l.attempt, l.round, l.status AS former, l.failures, l.losses, m.result, m.jitter,
            CASE WHEN m.kind = 'failed' AND l.failures + 1 >= o.max_failures THEN 'error'
-                WHEN m.kind = 'lost' AND l.status = 'processing'
-                     AND l.losses + 1 >= %(max_losses)s THEN 'error'
+                WHEN lost_running AND l.losses + 1 >= %(max_losses)s THEN 'error'
                 ELSE m.kind END AS kind,
-           m.kind AS said,
-           CASE WHEN m.kind = 'lost'
+           m.kind AS said, lost_running,
+           CASE WHEN lost_running
                 THEN format('lost %%s times: the agent''s process ended while it ran the unit',
                             l.losses + 1)
                 ELSE m.why END AS why
       FROM moves m
       JOIN locked l ON l.id = m.unit AND l.active = m.attempt
       JOIN orders o ON o.id = l.order_id
+     CROSS JOIN LATERAL (
+          -- Its start may be told by this very flush.
+          SELECT m.kind = 'lost' AND (l.status = 'processing' OR m.started) AS lost_running) r
 ), decided AS MATERIALIZED (
     SELECT j.*, c.next, c.closing,
            j.said = 'failed' AND c.next = 'waiting' AS delayed
@@ -41,7 +44,7 @@ WITH moves AS MATERIALIZED (
            not_before = CASE WHEN d.delayed THEN now() + make_interval(secs =>
                d.jitter * (%(backoff)s::float8[])[least(d.failures + 1, %(backoffs)s)]) END,
            failures = u.failures + (d.said = 'failed')::int,
-           losses = u.losses + (d.said = 'lost' AND d.former = 'processing')::int,
+           losses = u.losses + d.lost_running::int,
            result = CASE WHEN d.kind = 'success' THEN d.result::json ELSE u.result END,
            error = CASE WHEN d.kind IN ('error', 'failed') THEN d.why
                         WHEN d.kind = 'success' THEN NULL ELSE u.error END

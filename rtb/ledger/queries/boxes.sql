@@ -1,8 +1,8 @@
 -- name: adopt
 -- A leader's incarnation that was never seen becomes the box's current one.
 WITH box AS (
-    INSERT INTO boxes AS b (name, leader, capacity, seen)
-    SELECT %(box)s, %(leader)s, %(capacity)s, epoch FROM epochs
+    INSERT INTO boxes AS b (name, leader, capacity, seen, manned)
+    SELECT %(box)s, %(leader)s, %(capacity)s, epoch, epoch FROM epochs
     ON CONFLICT (name) DO UPDATE SET
         leader = CASE WHEN EXISTS (SELECT FROM incarnations WHERE incarnation = EXCLUDED.leader)
                       THEN b.leader ELSE EXCLUDED.leader END
@@ -18,7 +18,9 @@ SELECT leader FROM box;
 UPDATE boxes b
    SET capacity = %(capacity)s, queued = %(queued)s, utilization = %(utilization)s,
        slots = %(slots)s, busy = %(busy)s, workloads = %(workloads)s::text[],
-       seen = CASE WHEN %(gone)s THEN 0 ELSE e.epoch END, reported_at = now()
+       launcher = %(launcher)s::json,
+       seen = e.epoch - CASE WHEN %(gone)s THEN 3 ELSE 0 END, reported_at = now(),
+       manned = CASE WHEN %(slots)s > 0 THEN e.epoch ELSE b.manned END
   FROM epochs e
  WHERE b.name = %(box)s AND b.leader = %(leader)s
 RETURNING b.id;
@@ -30,20 +32,22 @@ WITH box AS (
 ), shown AS (
     SELECT * FROM unnest(
         %(agent)s::text[], %(name)s::text[], %(host)s::text[], %(presence)s::text[],
-        %(slots)s::integer[], %(busy)s::integer[], %(silent)s::float8[], %(workloads)s::text[])
-        AS a (agent, name, host, presence, slots, busy, silent, workloads)
+        %(slots)s::integer[], %(busy)s::integer[], %(silent)s::float8[], %(workloads)s::text[],
+        %(container)s::text[], %(log)s::text[])
+        AS a (agent, name, host, presence, slots, busy, silent, workloads, container, log)
 ), gone AS (
     DELETE FROM agents USING box
      WHERE box_id = box.id AND incarnation <> ALL (%(agent)s::text[])
 )
 INSERT INTO agents AS a
-    (incarnation, box_id, name, host, presence, slots, busy, workloads, seen_at)
+    (incarnation, box_id, name, host, presence, slots, busy, workloads, seen_at, container, log)
 SELECT agent, box.id, name, host, presence, slots, busy, string_to_array(workloads, ' '),
-       now() - make_interval(secs => silent)
+       now() - make_interval(secs => silent), container, log
   FROM shown, box
 ON CONFLICT (incarnation) DO UPDATE SET
     box_id = EXCLUDED.box_id, presence = EXCLUDED.presence, slots = EXCLUDED.slots,
-    busy = EXCLUDED.busy, workloads = EXCLUDED.workloads, seen_at = EXCLUDED.seen_at;
+    busy = EXCLUDED.busy, workloads = EXCLUDED.workloads, seen_at = EXCLUDED.seen_at,
+    log = EXCLUDED.log;
 
 -- name: control
 -- What a box's leader and agents need to know.
@@ -58,8 +62,9 @@ SELECT g.ledger_id, b.leader, g.going,
                   JOIN orders o ON o.id = u.order_id
                  WHERE f.box_id = b.id) held
           JOIN accounts a ON a.id = held.account_id),
-       ARRAY(SELECT incarnation FROM agents WHERE box_id = b.id AND draining)
-  FROM boxes b CROSS JOIN gate g
+       ARRAY(SELECT incarnation FROM agents WHERE box_id = b.id AND draining),
+       s.recalled
+  FROM boxes b JOIN box_states s USING (id) CROSS JOIN gate g
  WHERE b.name = %(box)s;
 
 -- name: box_names
@@ -69,20 +74,22 @@ SELECT name FROM boxes ORDER BY name;
 -- The boxes that have room now, while there is anything to claim.
 SELECT b.name
   FROM boxes b
+  JOIN box_states s USING (id)
   CROSS JOIN gate g
-  CROSS JOIN epochs e
   LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
- WHERE g.going AND b.seen >= e.epoch - 2
+ WHERE g.going AND s.active AND NOT s.recalled
    AND b.capacity > coalesce(c.sent + c.queued, 0)
-   AND EXISTS (SELECT FROM shares s WHERE s.workload = ANY (b.workloads) AND s.ready > 0)
+   AND EXISTS (SELECT FROM shares WHERE workload = ANY (b.workloads) AND ready > 0)
  ORDER BY b.capacity - coalesce(c.sent + c.queued, 0) DESC;
 
 -- name: forget_box
 WITH box AS (
-    SELECT b.id FROM boxes b
-     WHERE b.name = %(box)s AND NOT EXISTS (SELECT FROM flights f WHERE f.box_id = b.id)
+    SELECT b.id, s.active OR EXISTS (SELECT FROM flights f WHERE f.box_id = b.id) AS in_use
+      FROM boxes b JOIN box_states s USING (id) WHERE b.name = %(box)s
+), forgotten AS (
+    DELETE FROM boxes USING box WHERE boxes.id = box.id AND NOT box.in_use
 )
-DELETE FROM boxes USING box WHERE boxes.id = box.id RETURNING boxes.name;
+SELECT in_use FROM box;
 
 -- name: drain_agent
 UPDATE agents a SET draining = true FROM boxes b

@@ -7,14 +7,16 @@ WITH box AS MATERIALIZED (
     SELECT b.id, b.workloads, e.epoch,
            greatest(0, least(b.capacity - coalesce(c.sent + c.queued, 0), %(most)s)) AS room
       FROM boxes b
+      JOIN box_states s USING (id)
       CROSS JOIN gate g
       CROSS JOIN epochs e
       LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
      WHERE b.name = %(box)s AND g.going
-       AND b.seen >= e.epoch - 2  -- only while its leader reports
+       AND s.active AND NOT s.recalled  -- only while its leader reports
+     LIMIT 1  -- tells the planner so
 ), heads AS MATERIALIZED (
     -- The first accounts in fair order; more than there is room for cannot be needed.
-    SELECT s.account_id, s.flying, s.weight, s.served, sum(s.ready) AS ready
+    SELECT s.account_id, s.flying, s.weight, s.served, sum(s.ready)::bigint AS ready
       FROM box, unnest(box.workloads) w, LATERAL (
           SELECT * FROM shares s
            WHERE s.workload = w AND s.ready > 0
@@ -31,12 +33,13 @@ WITH box AS MATERIALIZED (
      ORDER BY rank
      LIMIT (SELECT room FROM box)
 ), picked AS MATERIALIZED (
-    SELECT q.account_id, u.id, u.i
-      FROM box, (SELECT account_id, count(*) AS n FROM places GROUP BY account_id) q, LATERAL (
+    SELECT u.id, q.ranks[u.i] AS rank
+      FROM box, (SELECT account_id, count(*) AS n, array_agg(rank ORDER BY i) AS ranks
+                   FROM places GROUP BY account_id) q, LATERAL (
           SELECT r.id, row_number() OVER (ORDER BY o.priority DESC, o.id, r.id) AS i
             FROM orders o, LATERAL (
                 SELECT id FROM units
-                 WHERE order_id = o.id AND ready ORDER BY id LIMIT q.n) r
+                 WHERE line = o.id ORDER BY id LIMIT q.n) r
            WHERE o.account_id = q.account_id AND o.finished_at IS NULL
              AND o.workload = ANY (box.workloads)
            ORDER BY o.priority DESC, o.id, r.id
@@ -63,7 +66,6 @@ SELECT m.id, m.attempt, a.name, a.weight, o.priority, o.workload, o.time_limit, 
        m.payload::text, (SELECT ledger_id FROM gate)
   FROM moved m
   JOIN picked p ON p.id = m.id
-  JOIN places ON places.account_id = p.account_id AND places.i = p.i
   JOIN orders o ON o.id = m.order_id
   JOIN accounts a ON a.id = o.account_id
- ORDER BY places.rank;
+ ORDER BY p.rank;

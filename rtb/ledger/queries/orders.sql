@@ -85,19 +85,25 @@ SELECT g.going, c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c
   FROM gate g JOIN counters c ON c.kind = 'total' AND c.id = 0;
 
 -- name: leaders
-SELECT b.name, b.leader, b.seen >= e.epoch - 2 AS active, b.capacity,
+SELECT b.name, b.leader, s.active, b.capacity,
        coalesce(c.queued, 0), coalesce(c.sent, 0), b.utilization, b.slots, b.busy, b.workloads,
        (SELECT count(*) FROM agents a WHERE a.box_id = b.id AND a.presence <> 'gone'),
-       b.reported_at
+       b.reported_at, b.launcher::text,
+       (SELECT json_agg(json_build_object(
+                   'agent', a.incarnation, 'name', a.name, 'host', a.host,
+                   'presence', a.presence, 'slots', a.slots, 'busy', a.busy,
+                   'container', a.container, 'log', a.log) ORDER BY a.name)
+          FROM (SELECT * FROM agents a WHERE a.box_id = b.id AND a.container <> ''
+                 ORDER BY a.name LIMIT 100) a)::text
   FROM boxes b
-  CROSS JOIN epochs e
+  JOIN box_states s USING (id)
   LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
  ORDER BY b.name;
 
 -- name: next
 -- Who is first in line: the pick of the claim, for all workloads and without claiming.
 WITH heads AS MATERIALIZED (
-    SELECT account_id, flying, weight, served, sum(ready) AS ready
+    SELECT account_id, flying, weight, served, sum(ready)::bigint AS ready
       FROM shares WHERE ready > 0
      GROUP BY account_id, flying, weight, served
      ORDER BY (flying + 1) / weight, served, account_id
@@ -117,7 +123,7 @@ SELECT u.id, u.name, u.order_id, a.name, u.workload, u.attempt
              row_number() OVER (ORDER BY o.priority DESC, o.id, r.id) AS i
         FROM orders o, LATERAL (
             SELECT id, name, attempt FROM units
-             WHERE order_id = o.id AND ready ORDER BY id LIMIT q.n) r
+             WHERE line = o.id ORDER BY id LIMIT q.n) r
        WHERE o.account_id = q.account_id AND o.finished_at IS NULL
        ORDER BY o.priority DESC, o.id, r.id
        LIMIT q.n) u

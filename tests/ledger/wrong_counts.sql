@@ -1,0 +1,61 @@
+-- Every counter, share, flight and finished order that differs from a recount; one statement, and
+-- so one snapshot. No rows: all is well.
+WITH statuses AS (
+    SELECT unnest(enum_range(NULL::unit_status)) AS status
+), placed AS (
+    SELECT u.*, o.account_id, o.workload FROM units u JOIN orders o ON o.id = u.order_id
+), recounted AS (
+    SELECT k.kind, k.id, placed.status, count(*) AS n
+      FROM placed, LATERAL (VALUES
+          ('total'::counter_kind, 0::bigint), ('order', order_id), ('account', account_id),
+          ('box', box_id)) k (kind, id)
+     WHERE k.id IS NOT NULL
+     GROUP BY k.kind, k.id, placed.status
+), kept AS (
+    SELECT kind, id, v.status::unit_status AS status, v.n
+      FROM counters, LATERAL (VALUES
+          ('waiting', waiting), ('sent', sent), ('queued', queued), ('processing', processing),
+          ('success', success), ('error', error), ('cancelled', cancelled)) v (status, n)
+), recounted_shares AS (
+    SELECT account_id, workload, count(*) FILTER (WHERE ready) AS ready
+      FROM placed GROUP BY account_id, workload
+), flying AS (
+    SELECT account_id, count(*) FILTER (WHERE active IS NOT NULL) AS flying
+      FROM placed GROUP BY account_id
+)
+SELECT format('counter %s %s %s', kind, id, status) AS what, kept.n AS kept, recounted.n AS counted
+  FROM kept FULL JOIN recounted USING (kind, id, status)
+ WHERE coalesce(kept.n, 0) <> coalesce(recounted.n, 0)
+UNION ALL
+SELECT format('ready %s %s', account_id, workload), s.ready, r.ready
+  FROM shares s FULL JOIN recounted_shares r USING (account_id, workload)
+ WHERE s.ready IS DISTINCT FROM r.ready
+UNION ALL
+SELECT format('flying %s %s', account_id, s.workload), s.flying, f.flying
+  FROM shares s FULL JOIN flying f USING (account_id)
+ WHERE s.flying IS DISTINCT FROM f.flying
+UNION ALL
+SELECT format('served %s', account_id), min(served), max(served)
+  FROM shares GROUP BY account_id HAVING min(served) <> max(served)
+UNION ALL
+SELECT format('finished order %s', o.id), (o.finished_at IS NOT NULL)::int, u.settled::int
+  FROM orders o
+  JOIN (SELECT order_id, bool_and(status IN ('success', 'error', 'cancelled')) AS settled
+          FROM units GROUP BY order_id) u ON u.order_id = o.id
+ WHERE (o.finished_at IS NOT NULL) <> u.settled
+UNION ALL
+SELECT format('flight of %s', coalesce(u.id, f.unit_id)), f.attempt, u.active
+  FROM flights f FULL JOIN (SELECT * FROM units WHERE active IS NOT NULL) u
+    ON u.id = f.unit_id AND u.active = f.attempt AND u.box_id = f.box_id
+ WHERE u.id IS NULL OR f.unit_id IS NULL
+UNION ALL
+-- A line of history per claim, and one that closes it unless it is open.
+SELECT format('history of %s', u.id), count(*) FILTER (WHERE e.kind = 'claimed'),
+       count(*) FILTER (WHERE e.kind NOT IN ('claimed', 'queued', 'processing', 'retried'))
+           + (u.active IS NOT NULL)::int
+  FROM units u JOIN events e ON e.unit_id = u.id
+ GROUP BY u.id
+HAVING count(*) FILTER (WHERE e.kind = 'claimed') <>
+       count(*) FILTER (WHERE e.kind NOT IN ('claimed', 'queued', 'processing', 'retried'))
+           + (u.active IS NOT NULL)::int
+    OR count(*) FILTER (WHERE e.kind = 'claimed') <> u.attempt;
