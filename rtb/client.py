@@ -67,6 +67,9 @@ class LeaderState(msgspec.Struct, frozen=True):
     agents: int
     slots: int
     busy: int
+    #: What its launcher does, and the agents that it launched; empty where it has none.
+    launcher: dict[str, Any] = {}
+    launched: list[dict[str, Any]] = []
 
 
 class Summary(msgspec.Struct, frozen=True):

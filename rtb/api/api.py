@@ -56,7 +56,7 @@ class Api(MultiService):
             tables_gone=self._opening.again,
         )
         self._reads = Reads(reactor, settings.db, self._opening.again)
-        herald = Herald(client, self._books, post)
+        herald = self._herald = Herald(reactor, client, self._books, post)
         self._dispatcher = Dispatcher(reactor, client, self._books, post)
         applier = Applier(client, self._books, post, self._dispatcher, herald)
         self._inbox = Inbox(reactor, client, self._books, post, applier)
@@ -93,6 +93,7 @@ class Api(MultiService):
     async def _stop(self) -> None:
         # Nothing new comes in; what is under way is committed; then the connections close.
         await self._web.stopService()
+        self._herald.stop()
         for service in (self._epochs, self._inbox, self._dispatcher):
             if service.running:
                 stopped = service.stopService()

@@ -75,6 +75,7 @@ class Desk:
         """Store *order*, whole or not at all."""
         order_id, going = await self._books.place(order)
         self._dispatcher.kick()
+        self._herald.say_soon()
         answer: dict[str, Any] = {"id": order_id, "units": len(order.units), "going": going}
         if not going:
             answer["hint"] = f"{_HINT}, for example: curl -X POST {self._where}/go/"

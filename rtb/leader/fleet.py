@@ -62,7 +62,7 @@ class Fleet:
     # ---- what the leader tells
 
     def begin(self) -> None:
-        """It leads from now on."""
+        """The reign begins."""
         self._launcher.begin(self)
 
     def end(self) -> None:

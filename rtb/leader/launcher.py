@@ -41,7 +41,9 @@ class Launcher(Protocol):
     kind: str
 
     def begin(self, crew: Crew) -> None:
-        """This process leads from now on: look for what an earlier leader started."""
+        """This process leads, or is about to: look for what an earlier leader started, and watch
+        it. Nothing is started or ended before :meth:`want` says how many are wanted.
+        """
 
     def end(self) -> None:
         """This process leads no more: start and end nothing."""

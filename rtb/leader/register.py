@@ -153,6 +153,8 @@ class Register:
         self._ended.add(agent.track.agent)
         self._agents.pop(agent.track.agent, None)
         keys = [entry.key for entry in self._tracker.of_agent(agent.track.agent)]
+        # A leader that does not know its ledger yet has nothing in its tracker.
+        keys += [held.key for held in agent.track.holding if held.key not in keys]
         for key in keys:
             self._tracker.remove(key)
         return keys

@@ -118,6 +118,8 @@ class Reign:
 
     async def begin(self) -> None:
         """Call the roll, meet the ledger, report what is held, and take units from the box."""
+        # Before the roll: who is adopted may end while others still answer.
+        self.fleet.begin()
         self._roll(call=True)
         self._beat.start(self._pace.roll, now=False)
         await self._reporter.hello()
@@ -127,7 +129,6 @@ class Reign:
             return
         await self._reporter.first()
         self._phase = _Phase.LEADING
-        self.fleet.begin()
         await self._session.consume(self.box, self._arrived, prefetch=_BOX_PREFETCH)
         self._log.info(
             "leads box {box} as {leader}: {agents} agents, {units} units held",
@@ -388,11 +389,12 @@ class Reign:
             units=len(keys),
             how=how,
         )
+        ledger = self.ledger or agent.track.ledger
         # Who was asked to end, by whomever, is not to blame for what it had to leave.
         if asked:
-            self._returns.say(self.ledger, keys, Gave.DRAINED)
+            self._returns.say(ledger, keys, Gave.DRAINED)
         else:
-            self._returns.say(self.ledger, keys, Gave.EXITED, StatusKind.LOST)
+            self._returns.say(ledger, keys, Gave.EXITED, StatusKind.LOST)
         self._changed()
 
     def _unsaid(self, failure: Failure) -> None:

@@ -75,7 +75,7 @@ class YarnLauncher:
         self._lasting = Lasting(reactor.seconds)
         self._diagnosis = Diagnosis(client, self._lasting)
         self._crew: Crew | None = None
-        self._wanted = 0
+        self._wanted: int | None = None
         self._service: Service | None = None
         self._nodes: dict[str, Node] = {}
         self._timer: IDelayedCall | None = None
@@ -95,7 +95,7 @@ class YarnLauncher:
     def end(self) -> None:
         """Do nothing any more: the next leader finds the service by its name."""
         self._crew = None
-        self._wanted = 0
+        self._wanted = None
         self._service = None
         self._roster.clear()
         if self._timer is not None and self._timer.active():
@@ -156,7 +156,7 @@ class YarnLauncher:
         running, leaving = self._roster.running(), self._roster.not_gone
         return Launching(
             kind=self.kind,
-            wanted=self._wanted,
+            wanted=self._wanted or 0,
             starting=max(0, number - leaving, self.size) - running,
             running=running,
             leaving=leaving,
@@ -224,6 +224,7 @@ class YarnLauncher:
             gone=self._roster.to_drop,
             leaving=self._roster.not_gone,
             manned=manned,
+            unmanned=self._lasting.of("unmanned", not manned),
             over=self._lasting.of("state", service.state if service is not None else ""),
             idle=self._lasting.of("empty", empty),
             idle_limit=self._idle,

@@ -28,6 +28,9 @@ __all__ = [
 _OVER = frozenset({"FAILED", "SUCCEEDED", "STOPPED", "FINISHED", "KILLED"})
 #: Seconds for which that must be seen: just after a failover it is said of services that run.
 _SURE_OVER = 3.0
+#: Seconds without a word from any agent after which none is there that could lose a unit: whoever
+#: lost the broker's connection is back by then.
+_SURE_UNMANNED = 20.0
 
 
 @attrs.frozen
@@ -78,7 +81,8 @@ Step = Create | Scale | Drop | Renew | Destroy | Rest
 class Situation:
     """What a step is decided from."""
 
-    wanted: int
+    #: None: not known yet, so that nothing is to be done.
+    wanted: int | None
     #: None: there is none.
     service: Service | None
     #: Of what is to run, and how many seconds it is to live without a leader.
@@ -88,8 +92,9 @@ class Situation:
     gone: frozenset[str] = frozenset()
     #: How many agents were told to leave and are not gone yet: their containers are still needed.
     leaving: int = 0
-    #: Does an agent of the service answer?
+    #: Does an agent of the service answer? For how many seconds has none?
     manned: bool = False
+    unmanned: float = 0.0
     #: Seconds for which the service has been seen as over, and as empty and not wanted.
     over: float = 0.0
     idle: float = 0.0
@@ -99,6 +104,8 @@ class Situation:
 def decide(now: Situation) -> Step:
     """Return what to do next."""
     service = now.service
+    if now.wanted is None:
+        return Rest()
     if service is None:
         return Create(now.wanted) if now.wanted else Rest()
     if not service.version.startswith(OURS):
@@ -117,10 +124,12 @@ def decide(now: Situation) -> Step:
     if to_drop:
         return Drop(tuple(sorted(to_drop)))
     if service.version != now.version:
-        if now.manned:
+        if now.unmanned < _SURE_UNMANNED:
             return Rest()  # its agents are told to leave
         return Destroy("it runs something else than is wanted now")
-    return _size(now, agents.number_of_containers, any(c.lives for c in agents.containers))
+    return _size(
+        now, now.wanted, agents.number_of_containers, any(c.lives for c in agents.containers)
+    )
 
 
 def drifted(service: Service | None, version: str) -> bool:
@@ -128,14 +137,15 @@ def drifted(service: Service | None, version: str) -> bool:
     return service is not None and service.version.startswith(OURS) and service.version != version
 
 
-def _size(now: Situation, number: int, lives: bool) -> Step:
-    if number < now.wanted + now.leaving:
-        return Scale(now.wanted + now.leaving)
-    if now.wanted or now.leaving or now.manned:
+def _size(now: Situation, wanted: int, number: int, lives: bool) -> Step:
+    if number < wanted + now.leaving:
+        return Scale(wanted + now.leaving)
+    if wanted or now.leaving or now.manned:
         # More than is wanted: idle agents are chosen to leave, and dropped by name.
         return Rest()
     if number:
-        return Scale(0)  # nobody in there said hello, so nobody has anything to lose
+        # Nobody in there says a word, so nobody has anything to lose.
+        return Scale(0) if now.unmanned >= _SURE_UNMANNED else Rest()
     if not lives and now.idle >= now.idle_limit:
         return Destroy("nothing was wanted for a long time")
     return Rest()
