@@ -9,7 +9,6 @@ import time
 import pytest
 import pytest_twisted
 from line_support import order
-from twisted.internet.task import deferLater
 from yarn_support import YarnLine, running, shown
 
 pytestmark = pytest.mark.yarn
