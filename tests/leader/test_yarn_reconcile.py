@@ -89,12 +89,27 @@ def test_the_next_step(there: Any, wanted: Any, changes: Any, step: Any) -> None
 
 
 def test_what_is_not_ours_is_left_alone() -> None:
-    for version in ("1.0", "", "rtb"):
+    for version in ("1.0", "rtb", ""):
         foreign = service(2, version=version, state="FAILED")
         step = decide(situation(foreign, 4, over=99.0, manned=False, unmanned=99.0))
         assert isinstance(step, Rest)
         assert "RTB_YARN_SERVICE" in step.problem
         assert not drifted(foreign, OURS)
+
+
+def test_one_that_is_over_says_no_version_and_is_known_by_its_name() -> None:
+    def over(name: str) -> Service:
+        return Service(name, "application_1_1", "FAILED")
+
+    assert isinstance(decide(situation(over("rtb-outbox"), 2, over=9.0)), Destroy)
+    step = decide(situation(over("web"), 2, over=9.0))
+    assert isinstance(step, Rest)
+    assert step.problem
+
+
+def test_one_that_starts_says_nothing_yet() -> None:
+    starting = Service("web", "application_1_1", "ACCEPTED")
+    assert decide(situation(starting, 2)) == Rest()
 
 
 @attrs.define

@@ -52,3 +52,85 @@ async def test_a_killed_agent_is_witnessed_and_replaced(yarn_line: YarnLine) -> 
     os.kill(victim, signal.SIGABRT)
     await line.until(lambda _: yarn_line.kinds()["lost"] == 4)
     await line.until(lambda summary: summary.units.processing == 2)
+
+
+@ensure
+async def test_the_death_of_am_rm_and_leader_costs_no_running_unit(yarn_line: YarnLine) -> None:
+    line, cluster = yarn_line.line, yarn_line.cluster
+    leader = await yarn_line.start(
+        units=4, AGENTS="0:2", WORKLOADS="default=coinflip:error=0,seconds=40"
+    )
+    await line.until(lambda summary: summary.units.processing == 4)
+    agents = yarn_line.agents()
+
+    os.kill(yarn_line.application_master(), signal.SIGKILL)
+    active = await cluster.active()
+    assert active is not None
+    cluster.managers[active].signal(signal.SIGKILL)
+    await leader.end(signal.SIGKILL)
+    line.start("rtb-leader")
+    await line.until(lambda _: line.sql("SELECT count(*) FROM incarnations") == [(2,)])
+    await line.until(lambda summary: running(summary) == 2)
+    assert yarn_line.agents() == agents
+    await cluster.start_manager(active)
+
+    await line.until_settled(4)
+    assert yarn_line.kinds() == {"claimed": 4, "queued": 4, "processing": 4, "success": 4}
+    await line.until(lambda summary: running(summary) == 0)
+    await yarn_line.until_removed()
+    await line.end()
+    line.check()
+
+
+@ensure
+async def test_a_lost_node_proves_nothing(yarn_line: YarnLine) -> None:
+    """Its processes run on, finish what they have, and are told to leave."""
+    line, cluster = yarn_line.line, yarn_line.cluster
+    await yarn_line.start(
+        units=4,
+        AGENTS="2:2",
+        AGENT_SLOTS="1",
+        WORKLOADS="default=coinflip:error=0,seconds=25",
+    )
+    await line.until(lambda summary: summary.units.processing == 2)
+    agents = yarn_line.agents()
+    nodes = [node for node in cluster.ports if str(node.address) in agents.values()]
+    victim = next(
+        node for node in nodes if not yarn_line.has_master(cluster.nodes[node.number - 1])
+    )
+    cluster.nodes[victim.number - 1].signal(signal.SIGKILL)
+    (left, *_) = [pid for pid, port in agents.items() if port == str(victim.address)]
+    # Its container is given up and replaced elsewhere while it still runs its unit.
+    await yarn_line.until_service(lambda service: left_alone(service, agents, yarn_line), limit=40)
+    assert left in yarn_line.agents()
+    await line.until_settled(4, limit=120)
+    kinds = yarn_line.kinds()
+    assert kinds["success"] == 4
+    assert "lost" not in kinds
+    await cluster.start_node(victim.number - 1)
+    await line.end()
+    line.check()
+
+
+def left_alone(service: object, agents: dict[int, str], yarn_line: YarnLine) -> bool:
+    """Is there a third process, the replacement?"""
+    return len(yarn_line.agents()) > len(agents)
+
+
+@ensure
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"YARN_QUEUE": "nowhere"}, "queue"),
+        ({"YARN_MEMORY": "100000"}, "no room"),
+        ({"YARN_COMMAND": "/no/such/program"}, "says nothing"),
+    ],
+)
+async def test_what_cannot_work_is_said_in_words(
+    yarn_line: YarnLine, settings: dict[str, str], said: str
+) -> None:
+    line = yarn_line.line
+    await yarn_line.start(units=1, **settings)
+    summary = await line.until(lambda summary: bool(shown(summary)["problem"]), limit=90)
+    assert said in shown(summary)["problem"], shown(summary)["problem"]
+    assert "Traceback" not in line.logs()

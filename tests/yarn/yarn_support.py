@@ -16,7 +16,8 @@ from twisted.internet.task import deferLater
 from rtb.client import Summary
 from rtb.leader.yarn.answers import Service
 from rtb.leader.yarn.client import YarnClient
-from rtb.sandbox.proc import identity
+from rtb.sandbox.child import Child
+from rtb.sandbox.proc import descendants, identity
 from rtb.sandbox.yarn import YarnCluster
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +97,31 @@ class YarnLine:
             if mine in variables and b"rtb-agent\0" in command and identity(pid):
                 (port,) = [v for v in variables if v.startswith(b"NM_PORT=")]
                 found[pid] = port.decode().partition("=")[2]
+        return found
+
+    def application_master(self) -> int:
+        """Return the pid of the service's ApplicationMaster."""
+        (master,) = [
+            pid
+            for pid, words in self._java()
+            if f"-yarnfile {self.service}" in words or f"/{self.service}/" in words
+        ]
+        return master
+
+    def has_master(self, node: Child) -> bool:
+        """Does the ApplicationMaster run on *node*?"""
+        assert node.pid is not None
+        return self.application_master() in descendants(node.pid)
+
+    def _java(self) -> list[tuple[int, str]]:
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if "ServiceMaster" in words and "java" in words.partition(" ")[0]:
+                found.append((int(entry.name), words))
         return found
 
     def kinds(self) -> dict[str, int]:

@@ -28,6 +28,8 @@ __all__ = [
 _OVER = frozenset({"FAILED", "SUCCEEDED", "STOPPED", "FINISHED", "KILLED"})
 #: Seconds for which that must be seen: just after a failover it is said of services that run.
 _SURE_OVER = 3.0
+#: How the names of services begin that a leader may remove without seeing whose they are.
+_PREFIX = "rtb-"
 #: Seconds without a word from any agent after which none is there that could lose a unit: whoever
 #: lost the broker's connection is back by then.
 _SURE_UNMANNED = 20.0
@@ -108,18 +110,21 @@ def decide(now: Situation) -> Step:
         return Rest()
     if service is None:
         return Create(now.wanted) if now.wanted else Rest()
-    if not service.version.startswith(OURS):
+    is_over = service.state in _OVER
+    if service.agents is None and not service.version and not is_over:
+        return Rest()  # no news: it starts, or its ApplicationMaster is away for a moment
+    if not _is_ours(service, is_over):
         return Rest(
-            f"the service {service.name!r} (version {service.version!r}) is not one of rtb's: "
-            "choose another RTB_YARN_SERVICE"
+            f"the service {service.name!r} ({service.state}, version {service.version!r}) is not "
+            "one of rtb's: choose another RTB_YARN_SERVICE, or remove it yourself"
         )
-    if service.state in _OVER:
+    if is_over:
         return Destroy(f"it is {service.state}", failed=True) if now.over >= _SURE_OVER else Rest()
     if 0 <= service.lifetime < now.lifetime / 2:
         return Renew()
     agents = service.agents
     if agents is None:
-        return Rest()  # no news: it starts, or its ApplicationMaster is away for a moment
+        return Rest()  # no news again
     to_drop = now.gone - set(agents.decommissioned_instances)
     if to_drop:
         return Drop(tuple(sorted(to_drop)))
@@ -130,6 +135,13 @@ def decide(now: Situation) -> Step:
     return _size(
         now, now.wanted, agents.number_of_containers, any(c.lives for c in agents.containers)
     )
+
+
+def _is_ours(service: Service, is_over: bool) -> bool:
+    """Did a leader make *service*? Of one that is over YARN does not say the version."""
+    if is_over and not service.version:
+        return service.name.startswith(_PREFIX)
+    return service.version.startswith(OURS)
 
 
 def drifted(service: Service | None, version: str) -> bool:

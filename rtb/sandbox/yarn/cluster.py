@@ -90,6 +90,11 @@ class YarnCluster:
         """Host and port of each ResourceManager's web address."""
         return [f"127.0.0.1:{manager.web}" for manager in self.layout.managers]
 
+    @property
+    def ports(self) -> list[Node]:
+        """The NodeManagers' numbers and ports of the present start."""
+        return self._node_ports
+
     def start(self) -> Deferred[None]:
         """Start all servers; fires when services can be created.
 
