@@ -101,12 +101,16 @@ class YarnLine:
 
     def application_master(self) -> int:
         """Return the pid of the service's ApplicationMaster."""
-        (master,) = [
+        (master,) = self.masters()
+        return master
+
+    def masters(self) -> list[int]:
+        """Return the pids of the service's ApplicationMasters."""
+        return [
             pid
             for pid, words in self._java()
             if f"-yarnfile {self.service}" in words or f"/{self.service}/" in words
         ]
-        return master
 
     def has_master(self, node: Child) -> bool:
         """Does the ApplicationMaster run on *node*?"""

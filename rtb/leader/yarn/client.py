@@ -106,6 +106,9 @@ class YarnClient:
         )
         if code == 500 and "flex can only be invoked" in words(body):
             return  # refused in words, and kept all the same for when the service runs
+        if code == 500 and "does not exist" in words(body):
+            # What a GET shows may be another user's.
+            raise Denied(f"{self._user} has no service {name}: it is gone, or somebody else's")
         self._expect(code, body, 200)
 
     async def decommission(self, name: str, instances: Sequence[str]) -> None:
