@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
 import re
+import socket
 
 from rtb import parsing
 from rtb.model.scale import Range
 from rtb.setting import Setting
 
-__all__ = ["LAUNCHING"]
+__all__ = ["LAUNCHING", "defaults"]
 
 _LEADER = frozenset({"leader"})
 _AGENT = frozenset({"agent"})
@@ -224,3 +226,31 @@ LAUNCHING: tuple[Setting, ...] = (
         help="seconds without any agent after which the service itself is removed",
     ),
 )
+
+
+def defaults(box: str) -> dict[str, object]:
+    """Return the defaults that are made from something else: the machine, the user, the box."""
+    return {
+        "agent_name": _host_name(),
+        "agent_container": "",
+        "agents_log": "",
+        "yarn_amqp_file": "",
+        "yarn_user": _user_name(),
+        "yarn_service": f"rtb-{box}"[:63],
+        "yarn_files": (),
+        "yarn_env": {},
+    }
+
+
+def _host_name() -> str:
+    try:
+        return parsing.label(socket.gethostname())
+    except ValueError:
+        return "agent"
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "rtb"

@@ -9,18 +9,15 @@ serves all of them.
 from __future__ import annotations
 
 import difflib
-import getpass
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import attrs
 
-from rtb import addresses, parsing
+from rtb import addresses, failpoint, launching, parsing
 from rtb.addresses import Broker, Database, HostPort
 from rtb.errors import ConfigurationError
-from rtb.launching import LAUNCHING
 from rtb.model.names import BadNameError, check_box
 from rtb.model.scale import Range
 from rtb.setting import Setting
@@ -215,7 +212,17 @@ SETTINGS: tuple[Setting, ...] = (
         roles=_ALL,
         help="least level that is logged: debug, info, warn or error",
     ),
-    *LAUNCHING,
+    *launching.LAUNCHING,
+    Setting(
+        name="RTB_FAILPOINT",
+        attribute="failpoint",
+        flag="--failpoint",
+        default_says="none",
+        parse=failpoint.read,
+        roles=_ALL,
+        help="for tests only: POINT:CHANCE, separated by commas; the process ends as if killed "
+        "when it comes to one",
+    ),
 )
 
 
@@ -265,6 +272,7 @@ class Settings:
     yarn_amqp_file: str
     yarn_lifetime: int
     yarn_idle: float
+    failpoint: Mapping[str, float]
     _origins: Mapping[str, _Found] = attrs.field(factory=dict, repr=False, eq=False)
 
     @classmethod
@@ -282,13 +290,8 @@ class Settings:
             for here in origin:
                 found.setdefault(here.setting.attribute, here)
         values = {attribute: _parsed(here) for attribute, here in found.items()}
-        values.setdefault("agent_name", _host_name())
-        for attribute in ("agent_container", "agents_log", "yarn_amqp_file"):
-            values.setdefault(attribute, "")
-        values.setdefault("yarn_user", _user_name())
-        values.setdefault("yarn_service", f"rtb-{values['box']}"[:63])
-        values.setdefault("yarn_files", ())
-        values.setdefault("yarn_env", {})
+        values = {**launching.defaults(values["box"]), **values}
+        values.setdefault("failpoint", {})
         where = values["api_host"]
         values.setdefault("api_listen", f"tcp:{where.port}:interface=127.0.0.1")
         return cls(**values, origins=found)
@@ -365,20 +368,6 @@ def _parsed(found: _Found) -> Any:
     except ValueError as problem:
         shown = "'***'" if found.setting.secret else repr(found.text[:80])
         raise ConfigurationError(f"{found.name}={shown} {problem}") from None
-
-
-def _host_name() -> str:
-    try:
-        return parsing.label(socket.gethostname())
-    except ValueError:
-        return "agent"
-
-
-def _user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "rtb"
 
 
 def require_private_listening(settings: Settings) -> None:

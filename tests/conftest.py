@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import hypothesis
 import psycopg2
 import pytest
 from pytest_twisted import blockon
@@ -25,6 +26,11 @@ from rtb.sandbox.management import Management
 from rtb.sandbox.rabbit import is_installed
 from rtb.settings import Broker, Database, Settings
 
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile(
+    "rtb", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("rtb")
 _NUMBERS = itertools.count(1)
 _BROKER = ("RTB_BROKER_HOST", "RTB_AMQP_URL")
 

@@ -17,6 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb import failpoint
 from rtb.agent.courier import Courier
 from rtb.agent.departure import Departure
 from rtb.agent.identity import Identity
@@ -24,8 +25,8 @@ from rtb.agent.slots import Holding, Slots, Stage
 from rtb.agent.workloads import Failed, Outcome, Stopped, Succeeded, Workload
 from rtb.broker import BrokerClient, BrokerError, Delivery, Session
 from rtb.broker.post import Post
+from rtb.broker.reading import read
 from rtb.broker.topology import private
-from rtb.errors import RtbError
 from rtb.model.names import new_incarnation
 from rtb.model.pace import Pace
 from rtb.model.wire import (
@@ -38,9 +39,7 @@ from rtb.model.wire import (
     Track,
     Unit,
     UnitKey,
-    WireError,
     Work,
-    decode,
 )
 from rtb.pulse import Pulse
 
@@ -195,16 +194,8 @@ class Agent(Service):
         self._tracks.kick()
 
     def _received(self, delivery: Delivery) -> None:
-        try:
-            message = decode(delivery.routing_key, delivery.body)
-            if not isinstance(message, (Work, Roll, Control)):
-                raise WireError(f"{type(message).__name__} is not for agents")
-        except RtbError as problem:
-            self._client.bury(delivery, str(problem), f"agent {self._identity.name}").addErrback(
-                self._unsaid
-            )
-            return
-        delivery.ack()
+        who = f"agent {self._identity.name}"
+        message = read(self._client, delivery, who, Work, Roll, Control)
         match message:
             case Roll():
                 self._rolled(message)
@@ -240,6 +231,8 @@ class Agent(Service):
             self._refusal = work.goodbye
             if work.goodbye:
                 self._log.warn("the leader gives it no work: {why}", why=work.goodbye)
+        if work.give:
+            failpoint.hit("g1")
         for unit in work.give:
             self._take(work.ledger, unit)
         for key in work.drop:
@@ -289,8 +282,10 @@ class Agent(Service):
             return
         holding = Holding(unit, ledger, self._reactor.seconds())
         self._slots.add(holding)
+        failpoint.hit("g2")
         self._courier.say(ledger, StatusKind.PROCESSING, Ended(*unit.key))
         holding.running = workload.start(unit)
+        failpoint.hit("g3")
         holding.running.done.addCallback(lambda outcome: self._ended(holding, outcome)).addErrback(
             self._broken
         )
@@ -310,12 +305,14 @@ class Agent(Service):
             case Stopped():
                 kind, news = StatusKind.RETURNED, Ended(*key, ran=ran, why=Gave.DRAINED)
         holding.stage = Stage.ENDED
+        failpoint.hit("g4")
         self._courier.say(holding.ledger, kind, news)
 
     def _confirmed(self, kind: StatusKind, keys: list[UnitKey]) -> None:
         """The broker has the news of *keys*: only now does the agent not hold them any more."""
         if kind in (StatusKind.PROCESSING, StatusKind.HOLDING):
             return
+        failpoint.hit("g6")
         for key in keys:
             self._let_go(key)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError
 from rtb.broker.post import Post
 from rtb.model.wire import Ended, Status, StatusKind, UnitKey, parts
@@ -78,6 +79,7 @@ class Courier:
                 units=part,
             )
             await self._client.publish_surely(self._post.status(message))
+        failpoint.hit("g5")
         self._confirmed(kind, [entry.key for entry in news])
 
     def _failed(self, failure: Failure) -> None:

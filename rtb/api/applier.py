@@ -11,8 +11,10 @@ from itertools import groupby
 
 import attrs
 import msgspec
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from rtb import failpoint
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.herald import Herald
 from rtb.broker import BrokerClient
@@ -20,7 +22,7 @@ from rtb.broker.post import Post
 from rtb.ledger import BadDataError, Books, Forsaken, TooSlowError, Verdict
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move, fold
-from rtb.model.wire import Barrier, Report, Status, UnitKey
+from rtb.model.wire import Barrier, Report, Status, StatusKind, UnitKey
 
 __all__ = ["Applier", "Tally"]
 
@@ -58,11 +60,17 @@ class Applier:
         self._dispatcher = dispatcher
         self._herald = herald
         self.tally = Tally()
+        #: The current incarnation of each box, as far as this applier has met it.
+        self._leaders: dict[str, str] = {}
 
     async def ask_for_orphans(self) -> None:
         """Look, behind all that waits in the inbox, for what gone APIs claimed and never sent."""
         ledger, _ = await self._books.epoch()
         await self._client.publish_surely(self._post.barrier(Barrier(ledger=ledger, epoch=0)))
+
+    def began(self) -> None:
+        """Another applier may have been at work meanwhile: what was known is to be learnt anew."""
+        self._leaders.clear()
 
     async def apply(self, messages: Sequence[Said]) -> list[Dead]:
         """Book *messages*; return the single events that the ledger refuses for ever.
@@ -70,7 +78,8 @@ class Applier:
         :raises LedgerError: nothing, or not all, was booked; the same again is safe
         """
         reports = [message for message in messages if isinstance(message, Report)]
-        current = await self._book_states(reports)
+        current, along = await self._book_states(reports)
+        failpoint.hit("a7")
         dead: list[Dead] = []
         closed: dict[str, list[UnitKey]] = defaultdict(list)
         boxes = {key: report.box for report in reports for key in report.units}
@@ -83,42 +92,70 @@ class Applier:
             ]
             moves, stale = fold(said)
             self.tally.stale += stale
-            verdicts, bad = await self._move(ledger, moves)
+            verdicts, bad = await self._move(ledger, moves, along)
+            along = None
             dead += bad
             for verdict in verdicts:
                 if not verdict.open and verdict.key in boxes:
                     closed[boxes[verdict.key]].append(verdict.key)
         await self._conclude(messages[-1] if messages else None)
-        for box in {report.box for report in reports}:
-            await self._herald.say(box, closed[box])
-        for status in messages:
-            if isinstance(status, Status) and status.kind == "holding":
-                await self._herald.say(status.box)
+        refused = {(report.box, report.leader) for report in reports} - {
+            (report.box, report.leader) for report in reports if report.leader in current
+        }
+        await self._answer(messages, closed, refused)
         return dead
+
+    async def _answer(
+        self,
+        messages: Sequence[Said],
+        closed: dict[str, list[UnitKey]],
+        refused: set[tuple[str, str]],
+    ) -> None:
+        """Say the state to whoever reported everything, vouched for itself, named the closed.
+
+        And to a leader that was refused: it may hold the lock of its box all the same, where the
+        late first word of an earlier life came after its own.
+        """
+        boxes = {
+            message.box
+            for message in messages
+            if (isinstance(message, Report) and (message.full or not message.ledger))
+            or (isinstance(message, Status) and message.kind == StatusKind.HOLDING)
+        }
+        for box in sorted(boxes | set(closed) | {box for box, _ in refused}):
+            leaders = [leader for whose, leader in sorted(refused) if whose == box]
+            await self._herald.say(box, closed[box], leaders)
 
     def flushed(self) -> None:
         """A flush was committed: places may be free."""
         self._dispatcher.kick()
 
-    async def _book_states(self, reports: Iterable[Report]) -> set[str]:
-        """Book the newest state of every box; return the incarnations whose reports count."""
+    async def _book_states(self, reports: Iterable[Report]) -> tuple[set[str], Report | None]:
+        """Book the newest state of every box; return the incarnations whose reports count.
+
+        One report of a leader that is known to lead may be left: it is booked along with the moves.
+        """
         newest = {(report.box, report.leader): report for report in reports}
         full = {
             (report.box, report.leader): report
             for report in reports
             if report.full and report.part == report.parts
         }
-        current = set()
+        current: set[str] = set()
+        along: Report | None = None
         for whose, report in newest.items():
-            if await self._book_state(report):
+            if along is None and whose not in full and self._leaders.get(report.box) == whose[1]:
+                along = report
+                current.add(report.leader)
+            elif await self._book_state(report):
                 current.add(report.leader)
                 if whose in full and full[whose] is not report:
                     await self._books.report(full[whose])
-                    await self._books.report(report)
-        return current
+        return current, along
 
     async def _book_state(self, report: Report) -> bool:
         if await self._books.report(report):
+            self._leaders[report.box] = report.leader
             return True
         leader = await self._books.adopt(report)
         if leader != report.leader:
@@ -126,18 +163,23 @@ class Applier:
                 "box {box}: {leader} no longer leads", box=report.box, leader=report.leader
             )
             return False
+        self._leaders[report.box] = leader
         self._log.info("box {box} is led by {leader}", box=report.box, leader=leader)
         return await self._books.report(report)
 
-    async def _move(self, ledger: str, moves: list[Move]) -> tuple[list[Verdict], list[Dead]]:
+    async def _move(
+        self, ledger: str, moves: list[Move], along: Report | None = None
+    ) -> tuple[list[Verdict], list[Dead]]:
         """Apply *moves*; where the ledger refuses a value, halve until it stands alone."""
-        if not moves:
+        if not moves and along is None:
             return [], []
         try:
-            verdicts = await self._books.apply(ledger, moves)
+            applying = Deferred.fromCoroutine(self._books.apply(ledger, moves, along))
+            failpoint.hit("a8")
+            verdicts = await applying
         except (BadDataError, TooSlowError) as problem:
-            if len(moves) == 1:
-                if isinstance(problem, TooSlowError):
+            if len(moves) <= 1:
+                if not moves or isinstance(problem, TooSlowError):
                     raise
                 self.tally.dead += 1
                 return [], [(_event(ledger, moves[0]), str(problem))]
@@ -170,6 +212,7 @@ class Applier:
         if isinstance(message, Barrier):
             if message.epoch:
                 await self._books.end_epoch(message.ledger, message.epoch)
+                failpoint.hit("a11")
             await self._give_up(await self._books.forsaken(), Kind.RESCUED)
         elif isinstance(message, Report) and message.first and message.part == message.parts:
             await self._give_up(
@@ -177,6 +220,8 @@ class Applier:
             )
 
     async def _give_up(self, forsaken: Sequence[Forsaken], kind: Kind) -> None:
+        if forsaken:
+            failpoint.hit("a10")
         for ledger, group in groupby(forsaken, key=lambda row: row[0]):
             moves = [Move.giving_up(key, kind, why) for _, key, why in group]
             self._log.warn("{units} units rescued: {why}", units=len(moves), why=moves[0].why)

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError, Returned
 from rtb.broker.post import Post
 from rtb.errors import RtbError
@@ -78,20 +79,25 @@ class Dispatcher(Service):
             self._wakes.kick()
 
     async def _top_up(self) -> None:
-        if not self._client.can_publish:
-            return  # whoever kicks next will find it connected: its return is a kick
-        filled = [await self._fill(box) for box in await self._books.claimable()]
-        if any(filled):
-            self.kick()
+        while self._client.can_publish and self.running:
+            failpoint.hit("a1")
+            claiming = Deferred.fromCoroutine(self._books.claim(None, _CLAIM_MOST))
+            failpoint.hit("a5")
+            claim = await claiming
+            if claim.units:
+                failpoint.hit("a2")
+            pieces = list(parts(claim.units))
+            for piece in pieces:
+                message = Out(ledger=claim.ledger, box=claim.box, units=piece)
+                self._client.publish(self._post.out(message)).addCallbacks(
+                    self._sent, self._unsent, (len(pieces),), {}, (claim.ledger, piece)
+                ).addErrback(self._failed)
+            # The box is full now, or there is nothing more for it.
+            if claim.boxes < 2 and len(claim.units) < _CLAIM_MOST:
+                return
 
-    async def _fill(self, box: str) -> bool:
-        claim = await self._books.claim(box, _CLAIM_MOST)
-        for part in parts(claim.units):
-            message = Out(ledger=claim.ledger, box=box, units=part)
-            self._client.publish(self._post.out(message)).addErrback(
-                self._unsent, claim.ledger, part
-            ).addErrback(self._failed)
-        return bool(claim.units)
+    def _sent(self, _: None, pieces: int) -> None:
+        failpoint.hit("a3" if pieces > 1 else "a4")
 
     def _unsent(self, failure: Failure, ledger: str, units: list[Unit]) -> Deferred[None] | None:
         problem = failure.trap(Returned, BrokerError)

@@ -34,8 +34,10 @@ class Herald:
         self._post = post
         self._soon: IDelayedCall | None = None
 
-    async def say(self, box: str, closed: Sequence[UnitKey] = ()) -> None:
-        """Say the state of *box*, and which attempts that it named are closed."""
+    async def say(
+        self, box: str, closed: Sequence[UnitKey] = (), refused: Sequence[str] = ()
+    ) -> None:
+        """Say the state of *box*, which attempts that it named are closed, and who was refused."""
         state = await self._books.box_state(box)
         if state is None:
             return
@@ -49,6 +51,7 @@ class Herald:
             closed=list(closed),
             draining=state.draining,
             recalled=state.recalled,
+            refused=list(refused),
         )
         self._client.publish(self._post.control(message)).addErrback(self._unsaid, box)
 

@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb import failpoint
 from rtb.api.applier import Applier
 from rtb.broker import BrokerClient, BrokerError, Delivery, Session
 from rtb.broker.post import Post
@@ -93,6 +94,7 @@ class Inbox(Service):
         """Consume for as long as *session* lives."""
         # What an earlier session left unapplied is delivered again, to whoever is active then.
         self._letters.clear()
+        self._applier.began()
         self._session = session
         if self.problem:
             return
@@ -144,7 +146,9 @@ class Inbox(Service):
     async def _flush(self) -> None:
         session = self._session
         while session is self._session and (batch := self._take()):
+            failpoint.hit("a6")
             await self._apply(batch)
+            failpoint.hit("a9")
             for letter in batch:
                 if letter.problem:
                     await self._bury(letter)

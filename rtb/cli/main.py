@@ -11,6 +11,7 @@ __all__ = ["main"]
 #: Where each command is. They are imported when they are asked for, to be quick.
 _COMMANDS = {
     "agents": "rtb.cli.agents:agents",
+    "chaos": "rtb.cli.chaos:chaos",
     "check": "rtb.cli.check:check",
     "config": "rtb.cli.config:config",
     "dev": "rtb.cli.dev:dev",

@@ -91,7 +91,7 @@ class Register:
         self._judge(agent)
         missing = self._compare(track, leader) if track.ledger in ("", ledger) else []
         if track.presence is Presence.GONE:
-            missing += [entry.key for entry in self._tracker.of_agent(track.agent)]
+            missing = [entry.key for entry in self._tracker.of_agent(track.agent)]
             del self._agents[track.agent]
         return missing
 
@@ -164,7 +164,9 @@ class Register:
         for entry in self._tracker.of_agent(agent.track.agent):
             self._tracker.remove(entry.key)
 
-    def states(self, now: float, log_of: Callable[[Track], str]) -> list[AgentState]:
+    def states(
+        self, now: float, log_of: Callable[[Track], str] = lambda track: ""
+    ) -> list[AgentState]:
         """Return the agents as reports show them; *log_of* one is where to read its output."""
         return [
             AgentState(

@@ -17,9 +17,10 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError, Delivery, Returned, Session
 from rtb.broker.post import Post
-from rtb.errors import RtbError
+from rtb.broker.reading import read
 from rtb.leader.register import Agent, Register, Standing
 from rtb.leader.reporter import Reporter
 from rtb.leader.returns import Returns
@@ -36,9 +37,7 @@ from rtb.model.wire import (
     Track,
     Unit,
     UnitKey,
-    WireError,
     Work,
-    decode,
     parts,
 )
 
@@ -142,6 +141,8 @@ class Reign:
         """Hand out nothing more, from now on: somebody else may lead."""
         self.fleet.end()
         self._phase = _Phase.OVER
+        if not self._ledger_known.called:
+            self._ledger_known.callback(None)  # nobody shall wait for it any more
         self._reporter.stop()
         if self._beat.running:
             self._beat.stop()
@@ -176,6 +177,11 @@ class Reign:
         """The API said the box's state."""
         if (control := self._read(delivery, Control)) is None or self._phase is _Phase.OVER:
             return
+        if self.leader in control.refused:
+            # It will never be adopted again; the next life will.
+            self._log.warn("the ledger has another leader of box {box}", box=self.box)
+            self._session.close("the ledger takes another one for the leader")
+            return
         if control.ledger != self.ledger:
             self._met(control.ledger)
         self.tracker.weigh(control.weights)
@@ -188,6 +194,7 @@ class Reign:
 
     def _arrived(self, delivery: Delivery) -> None:
         """Units came for the box."""
+        failpoint.hit("l1")
         out = self._read(delivery, Out, ack=False)
         if out is None:
             return
@@ -204,19 +211,7 @@ class Reign:
         self._admit()
 
     def _read(self, delivery: Delivery, kind: type[Any], *, ack: bool = True) -> Any:
-        """Return what *delivery* says; None, and buried, where it is not of *kind*."""
-        try:
-            message = decode(delivery.routing_key, delivery.body)
-            if not isinstance(message, kind):
-                raise WireError(f"{type(message).__name__} where {kind.__name__} belongs")
-        except RtbError as problem:
-            self._client.bury(delivery, str(problem), f"leader of {self.box}").addErrback(
-                self._unsaid
-            )
-            return None
-        if ack:
-            delivery.ack()
-        return message
+        return read(self._client, delivery, f"leader of {self.box}", kind, ack=ack)
 
     # ---- units in
 
@@ -231,10 +226,13 @@ class Reign:
                 arrived.append(unit.key)
         self._ack_done()
         if arrived:
+            failpoint.hit("l2")
             self._reporter.announce(arrived)
 
     def _reported(self, keys: list[UnitKey]) -> None:
         """A report that names *keys* is confirmed: ack their messages, then hand them out."""
+        if keys:
+            failpoint.hit("l4")
         said = set(keys)
         for letter in self._letters:
             letter.unreported -= said
@@ -245,6 +243,7 @@ class Reign:
     def _ack_done(self) -> None:
         while self._letters and not (self._letters[0].waiting or self._letters[0].unreported):
             self._letters.popleft().delivery.ack()
+            failpoint.hit("l5")
 
     # ---- units out
 
@@ -262,6 +261,7 @@ class Reign:
         units = self.tracker.take(sum(places for _, places in free))
         if not units:
             return
+        failpoint.hit("l6")
         shares: dict[str, list[Unit]] = {agent.track.agent: [] for agent, _ in free}
         places = {agent.track.agent: n for agent, n in free}
         for unit in units:  # to whoever has the most free slots
@@ -276,6 +276,7 @@ class Reign:
         number = self._send(agent, give=units)
         for unit in units:
             self.tracker.give(unit.key, agent.track.agent, number, agent.track.session)
+        failpoint.hit("l7")
 
     def _send(
         self,
@@ -385,16 +386,12 @@ class Reign:
         keys = self.register.ended(agent)
         self._log.info(
             "agent {name} ended with {units} units: {how}",
-            name=agent.track.name,
-            units=len(keys),
-            how=how,
+            **{"name": agent.track.name, "units": len(keys), "how": how},
         )
         ledger = self.ledger or agent.track.ledger
         # Who was asked to end, by whomever, is not to blame for what it had to leave.
-        if asked:
-            self._returns.say(ledger, keys, Gave.DRAINED)
-        else:
-            self._returns.say(ledger, keys, Gave.EXITED, StatusKind.LOST)
+        said = (Gave.DRAINED, StatusKind.RETURNED) if asked else (Gave.EXITED, StatusKind.LOST)
+        self._returns.say(ledger, keys, *said)
         self._changed()
 
     def _unsaid(self, failure: Failure) -> None:

@@ -6,27 +6,39 @@ Only one report is under way at a time; what arrives meanwhile goes with the nex
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError
 from rtb.broker.post import Post
+from rtb.leader.fleet import Fleet
+from rtb.leader.register import Register
 from rtb.model.fill import Fill
 from rtb.model.pace import Pace
+from rtb.model.tracker import Tracker
 from rtb.model.wire import Report, UnitKey, parts
 from rtb.pulse import Pulse
 
-if TYPE_CHECKING:
-    from rtb.leader.reign import Reign
-
-__all__ = ["Reporter"]
+__all__ = ["Reported", "Reporter"]
 
 #: Seconds after which a change of numbers alone is reported.
 _STATE_EVERY = 1.0
+
+
+class Reported(Protocol):
+    """Whose state is reported."""
+
+    box: str
+    leader: str
+    ledger: str
+    tracker: Tracker
+    register: Register
+    fleet: Fleet
 
 
 class Reporter:
@@ -42,7 +54,7 @@ class Reporter:
         reactor: Any,
         client: BrokerClient,
         post: Post,
-        reign: Reign,
+        reign: Reported,
         confirmed: Callable[[list[UnitKey]], None],
         pace: Pace,
     ) -> None:
@@ -123,7 +135,10 @@ class Reporter:
         self._confirmed(new)
 
     async def _publish(self, report: Report) -> None:
-        await self._client.publish_surely(self._post.status(report))
+        publishing = self._client.publish_surely(self._post.status(report))
+        if report.units:
+            failpoint.hit("l3")
+        await publishing
 
     def _state(self) -> tuple[object, ...]:
         """Return what is worth a report when it changes: who is there."""

@@ -13,7 +13,7 @@ import msgspec
 
 from rtb.ledger.errors import SchemaError
 from rtb.ledger.lane import Lane, OnceOpen
-from rtb.ledger.queries import QUERIES
+from rtb.ledger.queries import QUERIES, Query
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move
 from rtb.model.retry import BACKOFF, MAX_LOSSES, jitter
@@ -52,7 +52,10 @@ class Claim:
     """Attempts opened for a box, in fair order, and the ledger that they are of."""
 
     ledger: str
+    box: str
     units: list[Unit]
+    #: How many boxes could have been claimed for.
+    boxes: int
 
 
 #: An attempt to give up, with its ledger and the reason.
@@ -144,12 +147,19 @@ class Books:
 
     # ---- claims
 
-    async def claim(self, box: str, most: int) -> Claim:
-        """Open at most *most* attempts for *box*, by fair use and within its N."""
-        rows = await self._claims.run(
-            QUERIES["claim"], {"box": box, "most": most, "api": self._key}
+    async def claim(self, box: str | None, most: int) -> Claim:
+        """Open at most *most* attempts, by fair use and within N, for *box*.
+
+        Without one, for the box that has the most room of all that there is something for.
+        """
+        rows = await self._claims.run_prepared(
+            (QUERIES["lock_gate"], {}),
+            (QUERIES["claim"], {"box": box, "most": most, "api": self._key}),
         )
-        return Claim(rows[0][-1] if rows else "", [_unit(*row[:-1]) for row in rows])
+        if not rows:
+            return Claim("", box or "", [], 0)
+        *_, ledger, name, boxes = rows[0]
+        return Claim(ledger, name, [_unit(*row[:-3]) for row in rows], boxes)
 
     async def claimable(self) -> list[str]:
         """Return the boxes that have room and something to claim, emptiest first."""
@@ -163,40 +173,44 @@ class Books:
 
     # ---- the applier
 
-    async def apply(self, ledger: str, moves: Sequence[Move]) -> list[Verdict]:
+    async def apply(
+        self, ledger: str, moves: Sequence[Move], report: Report | None = None
+    ) -> list[Verdict]:
         """Book *moves*, said of *ledger*, in one transaction; return what became of each.
 
-        What is said of another ledger than this is found unknown, and changes nothing.
+        What is said of another ledger than this is found unknown, and changes nothing; so does
+        what somebody vouches for who does not lead a box. *report* is booked along with them.
 
         :raises BadDataError: one of them is bad, none was applied
         """
-        if not moves:
+        if not moves and report is None:
             return []
         told = [(move, line) for move in moves for line in move.told]
-        rows = await self._flushes.run(
-            QUERIES["apply"],
-            {
-                "ledger": ledger,
-                "unit": [move.unit for move in moves],
-                "attempt": [move.attempt for move in moves],
-                "kind": [move.kind for move in moves],
-                "vouches": [move.vouches for move in moves],
-                "holder": [move.holder for move in moves],
-                "started": [move.started for move in moves],
-                "result": [move.result for move in moves],
-                "why": [move.why for move in moves],
-                "jitter": [jitter(self._random()) for _ in moves],
-                "max_losses": MAX_LOSSES,
-                "backoff": list(BACKOFF),
-                "backoffs": len(BACKOFF),
-                "told_unit": [move.unit for move, _ in told],
-                "told_attempt": [move.attempt for move, _ in told],
-                "told_kind": [line.kind for _, line in told],
-                "told_who": [line.who for _, line in told],
-                "told_ran": [line.ran for _, line in told],
-                "told_output": [line.output for _, line in told],
-            },
-        )
+        values: dict[str, object] = {
+            "ledger": ledger,
+            "unit": [move.unit for move in moves],
+            "attempt": [move.attempt for move in moves],
+            "kind": [move.kind for move in moves],
+            "vouches": [move.vouches for move in moves],
+            "holder": [move.holder for move in moves],
+            "started": [move.started for move in moves],
+            "result": [move.result for move in moves],
+            "why": [move.why for move in moves],
+            "jitter": [jitter(self._random()) for _ in moves],
+            "max_losses": MAX_LOSSES,
+            "backoff": list(BACKOFF),
+            "backoffs": len(BACKOFF),
+            "told_unit": [move.unit for move, _ in told],
+            "told_attempt": [move.attempt for move, _ in told],
+            "told_kind": [line.kind for _, line in told],
+            "told_who": [line.who for _, line in told],
+            "told_ran": [line.ran for _, line in told],
+            "told_output": [line.output for _, line in told],
+        }
+        calls: list[tuple[Query, dict[str, object]]] = [(QUERIES["apply"], values)]
+        if report is not None:
+            calls.insert(0, (QUERIES["report"], _state(report)))
+        rows = await self._flushes.run_prepared(*calls)
         return [
             Verdict((unit, attempt), Kind(kind) if kind else None, known, is_open, delayed)
             for unit, attempt, kind, known, is_open, delayed in rows
@@ -218,21 +232,7 @@ class Books:
 
         Return False, and book nothing, if it is not from the box's current leader.
         """
-        rows = await self._flushes.run(
-            QUERIES["report"],
-            {
-                "box": report.box,
-                "leader": report.leader,
-                "capacity": report.capacity,
-                "queued": report.queued,
-                "utilization": report.utilization,
-                "slots": report.slots,
-                "busy": report.busy,
-                "workloads": report.workloads,
-                "gone": report.gone,
-                "launcher": _launcher(report),
-            },
-        )
+        rows = await self._flushes.run_prepared((QUERIES["report"], _state(report)))
         if not rows:
             return False
         if report.full and report.part == report.parts:
@@ -289,6 +289,21 @@ class Books:
             QUERIES["forsaken"], {"lock_class": _API_LOCK, "own": self._key}
         )
         return [(ledger, (unit, attempt), why) for ledger, unit, attempt, why in rows]
+
+
+def _state(report: Report) -> dict[str, object]:
+    return {
+        "box": report.box,
+        "leader": report.leader,
+        "capacity": report.capacity,
+        "queued": report.queued,
+        "utilization": report.utilization,
+        "slots": report.slots,
+        "busy": report.busy,
+        "workloads": report.workloads,
+        "gone": report.gone,
+        "launcher": _launcher(report),
+    }
 
 
 def _launcher(report: Report) -> str | None:

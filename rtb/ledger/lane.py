@@ -25,6 +25,7 @@ from rtb.ledger.errors import (
     SchemaError,
     TooSlowError,
 )
+from rtb.ledger.queries import Query
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -57,8 +58,25 @@ class _Connection(txpostgres.Connection):
 
     cursorFactory = _Cursor
 
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor=reactor)
+        #: The names of the queries that are prepared on it.
+        self.prepared: set[str] = set()
+
     def continuePolling(self, swallowErrors: bool = False) -> None:
         super().continuePolling(swallowErrors=True)
+        self._close_if_lost()
+
+    def cursorFinished(self, cursor: txpostgres.Cursor) -> None:
+        self._close_if_lost()
+        super().cursorFinished(cursor)
+
+    def _close_if_lost(self) -> None:
+        # libpq gives up the socket of a connection that was reset, and psycopg2 does not call that
+        # closed. txpostgres would watch descriptor -1: a ValueError, which in place of the answer
+        # to a statement says that its values were bad.
+        if not self.closed and self.fileno() < 0:
+            _shut(self)
 
 
 class Lane:
@@ -89,6 +107,7 @@ class Lane:
         self._tables_gone = tables_gone
         self._lock = DeferredLock()
         self._connection: _Connection | None = None
+        self._ended = False
 
     async def run(
         self,
@@ -102,16 +121,40 @@ class Lane:
         :raises BadDataError: a value was refused; nothing took effect
         :raises LedgerError: the statement was refused; nothing took effect
         """
+        return await self._locked(lambda connection: (sql, parameters))
+
+    async def run_prepared(self, *calls: tuple[Query, Mapping[str, object]]) -> Rows:
+        """Run *calls* in one round trip and one transaction; return the rows of the last.
+
+        Each query is prepared when its connection meets it first. Errors are those of :meth:`run`.
+        """
+        return await self._locked(lambda connection: _compose(connection, calls))
+
+    async def _locked(
+        self, compose: Callable[[_Connection], tuple[str, Mapping[str, object] | None]]
+    ) -> Rows:
         await self._lock.acquire()
         try:
             if self._connection is None or self._connection.closed:
-                self._connection = await self._open()
-            return await self._statement(self._connection, sql, parameters)
+                connection = await self._open()
+                if self._ended:
+                    _shut(connection)
+                    raise LedgerUnavailableError("closed meanwhile")
+                self._connection = connection
+            connection = self._connection
+            prepared = len(connection.prepared)
+            try:
+                return await self._statement(connection, *compose(connection))
+            except LedgerError:
+                if len(connection.prepared) > prepared:  # or not: the error may have come first
+                    self._forget(connection)
+                raise
         finally:
             self._lock.release()
 
     def close(self) -> None:
-        """Close the connection; a statement that is under way fails."""
+        """Close the connection, for good; a statement that is under way fails."""
+        self._ended = True
         connection, self._connection = self._connection, None
         if connection is not None:
             _shut(connection)
@@ -130,7 +173,8 @@ class Lane:
         milliseconds = int(self._limit * 1000)
         options = (
             f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
-            "-c idle_in_transaction_session_timeout=10000 -c timezone=UTC -c jit=off"
+            "-c idle_in_transaction_session_timeout=10000 -c timezone=UTC -c jit=off "
+            "-c plan_cache_mode=force_generic_plan"
         )
         try:
             opening = connection.connect(dsn(self._database, address=address, options=options))
@@ -193,6 +237,20 @@ class Lane:
         if self._connection is connection:
             self._connection = None
         _shut(connection)
+
+
+def _compose(
+    connection: _Connection, calls: tuple[tuple[Query, Mapping[str, object]], ...]
+) -> tuple[str, Mapping[str, object]]:
+    text: list[str] = []
+    values: dict[str, object] = {}
+    for query, parameters in calls:
+        if query.name not in connection.prepared:
+            connection.prepared.add(query.name)
+            text.append(query.prepare)
+        text.append(query.execute)
+        values |= {f"{query.name}_{name}": value for name, value in parameters.items()}
+    return "\n".join(text), values
 
 
 def _shut(connection: _Connection) -> None:

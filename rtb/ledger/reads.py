@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
-from rtb.ledger.errors import SchemaError
+from rtb.ledger.errors import LedgerError, SchemaError
 from rtb.ledger.lane import Lane, Rows
 from rtb.ledger.queries import QUERIES
 
@@ -21,6 +21,8 @@ __all__ = ["Page", "Reads"]
 _STATUSES = ("waiting", "sent", "queued", "processing", "success", "error", "cancelled")
 _SETTLED = ("success", "error", "cancelled")
 _LIMIT = 2.0
+#: Of the look that readiness takes: it is to say what is wrong before whoever asked gives up.
+_PROBE_LIMIT = 1.0
 #: Rows per round trip of a stream: with results of 64 KiB that is 13 MB at most.
 _STREAM_ROWS = 200
 _LARGEST = 2**63 - 1
@@ -43,15 +45,24 @@ class Reads:
         database: Database,
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
-        def lane() -> Lane:
-            return Lane(reactor, database, limit=_LIMIT, tables_gone=tables_gone)
+        def lane(limit: float = _LIMIT) -> Lane:
+            return Lane(reactor, database, limit=limit, tables_gone=tables_gone)
 
         self._glance, self._pages, self._streams = lane(), lane(), lane()
+        self._probe = lane(_PROBE_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""
-        for lane in (self._glance, self._pages, self._streams):
+        for lane in (self._glance, self._pages, self._streams, self._probe):
             lane.close()
+
+    async def problem(self) -> str:
+        """Return why the ledger does not answer now; empty when it does."""
+        try:
+            await self._probe.run("SELECT 1")
+        except LedgerError as problem:
+            return str(problem)
+        return ""
 
     async def summary(self) -> dict[str, Any]:
         """Return what ``GET /`` says."""

@@ -349,6 +349,8 @@ class Control(msgspec.Struct, kw_only=True):
     draining: list[str]
     #: The box has no agents, and another one has free slots: give back what has not started.
     recalled: bool = False
+    #: Leaders whose reports were refused, since another one was adopted after them: begin anew.
+    refused: list[str] = []
 
 
 class Barrier(msgspec.Struct, kw_only=True):

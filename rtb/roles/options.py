@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python import usage
 
+from rtb import failpoint
 from rtb.errors import ConfigurationError
 from rtb.roles.clock import use_monotonic_clock
 from rtb.roles.logs import limit_log
@@ -100,6 +101,7 @@ def make(
             "these variables are not known and not used: {names}",
             names=", ".join(f"{name} (nearest: {nearest})" for name, nearest in strange),
         )
+    failpoint.arm(options.settings.failpoint)
     try:
         return build(options.settings, reactor)
     except ConfigurationError as problem:

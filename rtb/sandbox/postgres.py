@@ -98,6 +98,12 @@ class Postgres:
         """End the server. SIGINT: it does not wait for connections that somebody forgot."""
         await self.process.end(signal.SIGINT, _STOP_PATIENCE)
 
+    async def kill(self) -> None:
+        """End all its processes with SIGKILL."""
+        ended = self.process.when_ended()
+        self.process.signal_all(signal.SIGKILL)
+        await ended
+
     async def create_database(self, name: str) -> None:
         """Make an empty database."""
         await self.sql(f"CREATE DATABASE {_checked(name)}")

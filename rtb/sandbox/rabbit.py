@@ -12,6 +12,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.utils import getProcessOutputAndValue
+
 from rtb.sandbox.accounts import account_of
 from rtb.sandbox.child import Child
 from rtb.sandbox.directory import DataDirectory
@@ -126,6 +128,32 @@ class Rabbit:
         except BaseException:
             await self.process.end(signal.SIGKILL, _STOP_PATIENCE)
             raise
+
+    async def kill(self) -> None:
+        """End the server with SIGKILL; its name service stays."""
+        ended = self.process.when_ended()
+        self.process.signal_all(signal.SIGKILL)
+        await ended
+
+    def wipe(self) -> None:
+        """Remove all that the server kept, as a lost disk would. It must have ended."""
+        shutil.rmtree(self._home / "data", ignore_errors=True)
+
+    async def control(self, *words: str) -> str:
+        """Run ``rabbitmqctl`` with *words* and return what it prints.
+
+        :raises SandboxError: it failed
+        """
+        output: bytes
+        output, errors, code = await getProcessOutputAndValue(
+            os.fspath(_SERVER.with_name("rabbitmqctl")),
+            ["--quiet", *words],
+            env=self._environment(),
+            reactor=self._reactor,
+        )
+        if code:
+            raise SandboxError(f"rabbitmqctl: {errors.decode(errors='replace').strip()[:400]}")
+        return output.decode()
 
     async def stop(self) -> None:
         """End the server, then its name service."""

@@ -19,7 +19,7 @@ def make_web(reactor: Any) -> Iterator[Any]:
     def make(**environ: str) -> Web:
         desk = RecordingDesk()
         settings = Settings.load({}, environ)
-        site = make_site(desk, lambda: desk.readiness, settings, reactor, Random(1))
+        site = make_site(desk, desk.ready, settings, reactor, Random(1))
         ports.append(reactor.listenTCP(0, site, interface="127.0.0.1"))
         return Web(reactor, desk, ports[-1].getHost().port)
 

@@ -32,6 +32,9 @@ class RecordingDesk:
         self.prepared: dict[str, Any] = {}
         self.readiness: Mapping[str, str] = {"ledger": "ready", "broker": "ready"}
 
+    async def ready(self) -> Mapping[str, str]:
+        return self.readiness
+
     async def _answer(self, *asked: Any) -> Any:
         self.asked.append(asked)
         prepared = self.prepared.get(asked[0])

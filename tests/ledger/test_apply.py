@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg2.errors
 import pytest
 import pytest_twisted
@@ -270,6 +272,37 @@ async def test_nobody_s_fault_counts_for_nothing(books: Books, ledger: Ledger, k
     await say(books, ledger, unit.key, kind, why="drained")
     row = "SELECT status, ready, failures, losses, error, not_before FROM units"
     assert ledger.sql(row) == [("waiting", True, 0, 0, None, None)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_leader_that_does_not_lead_vouches_for_nothing(
+    books: Books, ledger: Ledger
+) -> None:
+    (unit,) = await open_attempts(books, 1)
+    await books.apply(ledger.id, [vouching(unit.key, "an older one")])
+    assert ledger.statuses(unit.unit) == ["sent"]
+    assert ledger.one("SELECT holder FROM flights") is None
+    # What an agent says of the unit counts, also where both words were folded into one move.
+    told = [Told(Kind.QUEUED, "outbox"), Told(Kind.SUCCESS, "a1")]
+    both = Move(*unit.key, Kind.SUCCESS, True, "an older one", told=told)
+    (verdict,) = await books.apply(ledger.id, [both])
+    assert verdict.applied is Kind.SUCCESS
+    assert ledger.statuses(unit.unit) == ["success"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_bad_data_on_a_fresh_connection_does_not_spoil_it(
+    open_books: Callable[..., Books], ledger: Ledger
+) -> None:
+    """Halving must come to its end, also where the first statement of all was the bad one."""
+    books, fresh = open_books(), open_books()
+    good, bad = await open_attempts(books, 2)
+    spoilt = move(bad.key, Kind.ERROR, why="a\x00b")
+    for moves in ([move(good.key, Kind.SUCCESS), spoilt], [spoilt]):
+        with pytest.raises(BadDataError):
+            await fresh.apply(ledger.id, moves)
+    (verdict,) = await fresh.apply(ledger.id, [move(good.key, Kind.SUCCESS)])
+    assert verdict.applied is Kind.SUCCESS
 
 
 @pytest_twisted.ensureDeferred

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from random import Random
+from typing import Any
 
 import attrs
 import pytest
 import pytest_twisted
 from ledger_support import (
     Ledger,
+    connect,
     lead,
     move,
     open_attempts,
@@ -19,6 +21,8 @@ from ledger_support import (
     together,
     vouching,
 )
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from rtb.ledger import Books
 from rtb.model.lifecycle import Kind
@@ -50,7 +54,7 @@ async def test_a_claim_opens_attempts(books: Books, ledger: Ledger) -> None:
     assert (first.workload, first.limit, first.order) == ("w", None, placed)
     assert ledger.statuses(*(unit.unit for unit in claim.units)) == ["sent", "sent"]
     assert ledger.kinds(first.unit) == ["claimed"]
-    assert await books.claim("outbox", 99) == attrs.evolve(claim, ledger="", units=[])
+    assert (await books.claim("outbox", 99)).units == []
     assert await books.claimable() == []
     assert ledger.wrong_counts() == []
 
@@ -136,11 +140,13 @@ async def test_the_emptiest_box_is_first(books: Books, ledger: Ledger) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_four_claimers_never_exceed_n(
-    open_books: Callable[..., Books], ledger: Ledger
+    open_books: Callable[..., Books], ledger: Ledger, request: pytest.FixtureRequest
 ) -> None:
     """T12. PostgreSQL itself refuses whoever would commit more than N, at every statement."""
     bound, total = 10, 240
-    ledger.sql("ALTER TABLE counters ADD CHECK (kind <> 'box' OR sent + queued <= %s)" % bound)
+    check = f"CHECK (kind <> 'box' OR sent + queued <= {bound})"
+    ledger.sql(f"ALTER TABLE counters ADD CONSTRAINT bound {check}")
+    request.addfinalizer(lambda: ledger.sql("ALTER TABLE counters DROP CONSTRAINT bound"))
     claimers = [open_books() for _ in range(4)]
     await lead(claimers[0], capacity=bound)
     for account in ("ada", "bob", "cy"):
@@ -170,6 +176,28 @@ async def test_four_claimers_never_exceed_n(
     assert ledger.sql("SELECT status, count(*) FROM units GROUP BY status") == [("success", total)]
     assert fullest > 1
     assert ledger.wrong_counts() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_claim_counts_when_it_has_the_gate_and_not_before(
+    books: Books, ledger: Ledger, reactor: Any
+) -> None:
+    """Whatever was committed while it waited counts, or two claims would fill one place."""
+    await lead(books, capacity=9)
+    await books.place(order(9))
+    await books.set_going(True)
+    competitor = connect(ledger.database)
+    competitor.autocommit = False
+    with competitor.cursor() as cursor:
+        cursor.execute("SELECT FROM gate FOR UPDATE")
+        claiming = Deferred.fromCoroutine(books.claim("outbox", 9))
+        while not ledger.one("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            assert not claiming.called
+            await deferLater(reactor, 0.01, lambda: None)
+        cursor.execute("UPDATE boxes SET capacity = 2")
+    competitor.commit()
+    competitor.close()
+    assert len((await claiming).units) == 2
 
 
 # ---- fair use: the claim in SQL beside the rule, asked anew for each place

@@ -184,12 +184,15 @@ async def test_what_a_box_needs_to_know(books: Books, ledger: Ledger) -> None:
 async def test_a_box_is_forgotten_when_nothing_of_it_is_in_flight(
     books: Books, ledger: Ledger
 ) -> None:
-    assert not await books.forget_box("outbox")
+    assert await books.forget_box("outbox") is None
     (unit,) = await open_attempts(books, 1)
-    assert not await books.forget_box("outbox")
+    await lead(books, full=True, gone=True, agents=[agent("a1")])
+    assert await books.forget_box("outbox") is False
     await say(books, ledger, unit.key, Kind.SUCCESS)
-    await lead(books, full=True, agents=[agent("a1")])
-    assert await books.forget_box("outbox")
+    await lead(books)
+    assert await books.forget_box("outbox") is False  # its leader reports
+    await lead(books, gone=True)
+    assert await books.forget_box("outbox") is True
     assert await books.boxes() == []
     assert ledger.one("SELECT count(*) FROM agents") == 0
     await lead(books, leader="l2")

@@ -40,7 +40,7 @@ def test_every_status_can_be_reached() -> None:
 def test_the_statuses_fall_into_waiting_in_flight_and_outcomes() -> None:
     assert {Status.WAITING} | IN_FLIGHT | OUTCOMES == set(Status)
     assert not IN_FLIGHT & OUTCOMES
-    assert ON_THE_WAY == IN_FLIGHT - {Status.PROCESSING}
+    assert IN_FLIGHT - {Status.PROCESSING} == ON_THE_WAY
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - OUTCOMES))

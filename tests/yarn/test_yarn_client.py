@@ -20,7 +20,8 @@ from rtb.leader.yarn.spec import Plan
 from rtb.sandbox.directory import free_port
 from rtb.sandbox.yarn import YarnCluster
 
-pytestmark = pytest.mark.yarn
+# One cluster for all of them, also where tests run in several processes.
+pytestmark = [pytest.mark.yarn, pytest.mark.xdist_group("yarn")]
 ensure = pytest_twisted.ensureDeferred
 
 

@@ -13,7 +13,8 @@ from yarn_support import YarnLine, running, shown
 
 from rtb.leader.yarn.answers import Service
 
-pytestmark = pytest.mark.yarn
+# One cluster for all of them, also where tests run in several processes.
+pytestmark = [pytest.mark.yarn, pytest.mark.xdist_group("yarn")]
 ensure = pytest_twisted.ensureDeferred
 
 

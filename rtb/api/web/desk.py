@@ -13,8 +13,8 @@ __all__ = ["READY", "BoxInUseError", "Desk", "Page", "Readiness"]
 #: What :data:`Readiness` says of a part that is.
 READY = "ready"
 
-#: Each thing the API needs, and :data:`READY` or what is wrong with it.
-Readiness = Callable[[], Mapping[str, str]]
+#: Each thing the API needs, and :data:`READY` or what is wrong with it: as it is when asked.
+Readiness = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class BoxInUseError(RtbError):

@@ -26,7 +26,7 @@ from rtb.model.orders import read_order
 __all__ = ["ANSWER_SECONDS", "ROUTES", "Answer", "Resources", "Route", "make_app"]
 
 #: Whoever asks has an answer after this long, whatever is away.
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 1.8
 _PAGE = 100
 _FIRST = 20
 _AGENT_MAX = 255
@@ -164,7 +164,7 @@ class Resources:
 
     async def readyz(self, request: ApiRequest) -> Answer:
         """Say whether all is there that answers need, and what is missing."""
-        parts = dict(self._readiness())
+        parts = dict(await self._ask(self._readiness))
         missing = [name for name, state in parts.items() if state != READY]
         if missing:
             detail = f"waiting for {', '.join(missing)}"

@@ -13,12 +13,13 @@ WITH moves AS MATERIALIZED (
     SELECT id, status, active, attempt, round, failures, losses, order_id
       FROM units
      WHERE id = ANY (%(unit)s::bigint[])
-       AND EXISTS (SELECT FROM gate WHERE ledger_id = %(ledger)s)
+       AND EXISTS (SELECT FROM gate WHERE ledger_id = %(ledger)s::text)
      ORDER BY id FOR UPDATE
 ), judged AS MATERIALIZED (
     SELECT l.id, l.attempt, l.round, l.status AS former, l.failures, l.losses, m.result, m.jitter,
+           m.vouches, m.holder, m.holder IS NULL OR m.holder IN (SELECT leader FROM boxes) AS led,
            CASE WHEN m.kind = 'failed' AND l.failures + 1 >= o.max_failures THEN 'error'
-                WHEN lost_running AND l.losses + 1 >= %(max_losses)s THEN 'error'
+                WHEN lost_running AND l.losses + 1 >= %(max_losses)s::integer THEN 'error'
                 ELSE m.kind END AS kind,
            m.kind AS said, lost_running,
            CASE WHEN lost_running
@@ -35,6 +36,8 @@ WITH moves AS MATERIALIZED (
     SELECT j.*, c.next, c.closing,
            j.said = 'failed' AND c.next = 'waiting' AS delayed
       FROM judged j JOIN lifecycle c ON c.status = j.former AND c.kind = j.kind
+     -- A leader's word counts while it leads; an agent's may have been folded into the same move.
+     WHERE j.led OR j.kind <> 'queued'
 ), moved AS (
     UPDATE units u
        SET status = d.next,
@@ -42,7 +45,7 @@ WITH moves AS MATERIALIZED (
            box_id = CASE WHEN d.closing THEN NULL ELSE u.box_id END,
            ready = d.next = 'waiting' AND NOT d.delayed AND u.held_at IS NULL,
            not_before = CASE WHEN d.delayed THEN now() + make_interval(secs =>
-               d.jitter * (%(backoff)s::float8[])[least(d.failures + 1, %(backoffs)s)]) END,
+               d.jitter * (%(backoff)s::float8[])[least(d.failures + 1, %(backoffs)s::integer)]) END,
            failures = u.failures + (d.said = 'failed')::int,
            losses = u.losses + d.lost_running::int,
            result = CASE WHEN d.kind = 'success' THEN d.result::json ELSE u.result END,
@@ -54,13 +57,13 @@ WITH moves AS MATERIALIZED (
     DELETE FROM flights f USING decided d WHERE d.closing AND f.unit_id = d.id
 ), vouched AS (
     UPDATE flights f
-       SET seen = e.epoch, holder = coalesce(m.holder, f.holder)
-      FROM moves m
-      JOIN locked l ON l.id = m.unit AND l.active = m.attempt
-      LEFT JOIN decided d ON d.id = l.id
+       SET seen = e.epoch, holder = coalesce(j.holder, f.holder)
+      FROM judged j
+      -- Not `decided`: a join by unit with what looks like one row would be a loop over all pairs.
+      LEFT JOIN lifecycle c ON c.status = j.former AND c.kind = j.kind
       CROSS JOIN epochs e
-     WHERE m.vouches AND d.closing IS NOT TRUE AND f.unit_id = l.id
-       AND (f.seen < e.epoch OR f.holder IS DISTINCT FROM coalesce(m.holder, f.holder))
+     WHERE j.vouches AND j.led AND c.closing IS NOT TRUE AND f.unit_id = j.id
+       AND (f.seen < e.epoch OR f.holder IS DISTINCT FROM coalesce(j.holder, f.holder))
 ), told AS (
     INSERT INTO events (unit_id, round, attempt, kind, who, ran, detail)
     SELECT d.id, d.round, d.attempt,
@@ -82,6 +85,6 @@ SELECT m.unit, m.attempt, d.kind,
        l.active IS NOT DISTINCT FROM m.attempt AS open,
        coalesce(d.delayed, false) AS delayed
   FROM moves m
-  LEFT JOIN gate g ON g.ledger_id = %(ledger)s
+  LEFT JOIN gate g ON g.ledger_id = %(ledger)s::text
   LEFT JOIN locked l ON l.id = m.unit
   LEFT JOIN decided d ON d.id = l.id AND d.attempt = m.attempt;

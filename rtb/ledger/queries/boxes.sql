@@ -16,13 +16,14 @@ SELECT leader FROM box;
 
 -- name: report
 UPDATE boxes b
-   SET capacity = %(capacity)s, queued = %(queued)s, utilization = %(utilization)s,
-       slots = %(slots)s, busy = %(busy)s, workloads = %(workloads)s::text[],
+   SET capacity = %(capacity)s::integer, queued = %(queued)s::integer,
+       utilization = %(utilization)s::float8,
+       slots = %(slots)s::integer, busy = %(busy)s::integer, workloads = %(workloads)s::text[],
        launcher = %(launcher)s::json,
-       seen = e.epoch - CASE WHEN %(gone)s THEN 3 ELSE 0 END, reported_at = now(),
-       manned = CASE WHEN %(slots)s > 0 THEN e.epoch ELSE b.manned END
+       seen = e.epoch - CASE WHEN %(gone)s::boolean THEN 3 ELSE 0 END, reported_at = now(),
+       manned = CASE WHEN %(slots)s::integer > 0 THEN e.epoch ELSE b.manned END
   FROM epochs e
- WHERE b.name = %(box)s AND b.leader = %(leader)s
+ WHERE b.name = %(box)s::text AND b.leader = %(leader)s::text
 RETURNING b.id;
 
 -- name: enroll

@@ -1,19 +1,25 @@
--- name: claim
--- Opens up to :most attempts for a box, in fair order. Two statements in one round trip and one
--- transaction: the second needs a snapshot taken after the gate's lock was got, or it would count
--- from before a competitor's claim.
+-- name: lock_gate
+-- Comes right before `claim`, in the same transaction: a snapshot taken before the lock was got
+-- would count from before a competitor's claim.
 UPDATE gate SET claims = claims + 1 WHERE one AND going;
-WITH box AS MATERIALIZED (
-    SELECT b.id, b.workloads, e.epoch,
-           greatest(0, least(b.capacity - coalesce(c.sent + c.queued, 0), %(most)s)) AS room
+
+-- name: claim
+-- Opens up to :most attempts for a box (:box, or the one with the most room), in fair order.
+WITH candidates AS MATERIALIZED (
+    SELECT b.id, b.name, b.workloads, e.epoch, g.ledger_id,
+           b.capacity - coalesce(c.sent + c.queued, 0) AS free
       FROM boxes b
       JOIN box_states s USING (id)
       CROSS JOIN gate g
       CROSS JOIN epochs e
       LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
-     WHERE b.name = %(box)s AND g.going
+     WHERE (b.name = %(box)s::text OR %(box)s::text IS NULL) AND g.going
        AND s.active AND NOT s.recalled  -- only while its leader reports
-     LIMIT 1  -- tells the planner so
+       AND b.capacity > coalesce(c.sent + c.queued, 0)
+       AND EXISTS (SELECT FROM shares WHERE workload = ANY (b.workloads) AND ready > 0)
+), box AS MATERIALIZED (
+    SELECT *, least(free, %(most)s::integer) AS room
+      FROM candidates ORDER BY free DESC, id LIMIT 1
 ), heads AS MATERIALIZED (
     -- The first accounts in fair order; more than there is room for cannot be needed.
     SELECT s.account_id, s.flying, s.weight, s.served, sum(s.ready)::bigint AS ready
@@ -57,14 +63,15 @@ WITH box AS MATERIALIZED (
     RETURNING u.id, u.attempt, u.round, u.order_id, u.name, u.payload
 ), flown AS (
     INSERT INTO flights (unit_id, attempt, box_id, api, seen)
-    SELECT moved.id, moved.attempt, box.id, %(api)s, box.epoch FROM moved, box
+    SELECT moved.id, moved.attempt, box.id, %(api)s::integer, box.epoch FROM moved, box
 ), told AS (
     INSERT INTO events (unit_id, round, attempt, kind, who)
-    SELECT id, round, attempt, 'claimed', %(box)s FROM moved
+    SELECT moved.id, round, attempt, 'claimed', box.name FROM moved, box
 )
 SELECT m.id, m.attempt, a.name, a.weight, o.priority, o.workload, o.time_limit, o.id, m.name,
-       m.payload::text, (SELECT ledger_id FROM gate)
+       m.payload::text, box.ledger_id, box.name, (SELECT count(*) FROM candidates)
   FROM moved m
+  CROSS JOIN box
   JOIN picked p ON p.id = m.id
   JOIN orders o ON o.id = m.order_id
   JOIN accounts a ON a.id = o.account_id

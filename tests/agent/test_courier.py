@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_twisted
+from pytest_twisted import blockon
+from twisted.internet.defer import Deferred, DeferredQueue
+
+from rtb.agent.courier import Courier
+from rtb.broker import BrokerClient, Delivery, Session, shared
+from rtb.broker.post import Post
+from rtb.model.wire import Ended, Status, StatusKind, UnitKey, decode
+from rtb.settings import Broker
+
+LEDGER = "d1"
+
+
+class Line:
+    """A courier, and the inbox at the other end of the broker."""
+
+    def __init__(self, reactor: Any, broker: Broker) -> None:
+        self.client = BrokerClient(
+            reactor, broker, name="test", random=random.random, topology=shared()
+        )
+        self.confirmed: list[tuple[StatusKind, list[UnitKey]]] = []
+        self.courier = Courier(
+            self.client,
+            Post("a1"),
+            box="outbox",
+            source="a1",
+            name="the a1",
+            confirmed=lambda *news: self.confirmed.append(news),
+        )
+        self._inbox: DeferredQueue[Delivery] = DeferredQueue()
+        self._began: Deferred[None] = Deferred()
+
+    async def start(self) -> None:
+        self.client.on_session(self._session)
+        self.client.startService()
+        await self.client.when_ready()
+        await self._began
+
+    async def _session(self, session: Session) -> None:
+        await session.consume("inbox", self._inbox.put, prefetch=100)
+        if not self._began.called:
+            self._began.callback(None)
+
+    async def next(self) -> Status:
+        """Return the next message of the inbox."""
+        delivery = await self._inbox.get()
+        delivery.ack()
+        message = decode(delivery.routing_key, delivery.body)
+        assert isinstance(message, Status)
+        assert (message.box, message.source, message.name) == ("outbox", "a1", "the a1")
+        return message
+
+    async def until(self, *units: int) -> list[Status]:
+        """Return the messages that come until one speaks of each of *units* for the last time."""
+        messages: list[Status] = []
+        waiting = set(units)
+        while waiting:
+            messages.append(await self.next())
+            if messages[-1].kind is not StatusKind.PROCESSING:
+                waiting -= {news.unit for news in messages[-1].units}
+        return messages
+
+
+@pytest.fixture
+def line(reactor: Any, vhost: Broker) -> Iterator[Line]:
+    line = Line(reactor, vhost)
+    blockon(Deferred.fromCoroutine(line.start()))
+    yield line
+    blockon(line.client.stopService())
+
+
+def said(messages: list[Status]) -> list[tuple[StatusKind, list[int]]]:
+    return [(message.kind, [news.unit for news in message.units]) for message in messages]
+
+
+@pytest_twisted.ensureDeferred
+async def test_idle_it_speaks_at_once(line: Line) -> None:
+    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(1, 1))
+    message = await line.next()
+    assert (message.kind, message.ledger, message.units) == (
+        StatusKind.PROCESSING,
+        LEDGER,
+        [Ended(1, 1)],
+    )
+    line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(1, 1, 0.5, msgspec.Raw(b'{"a":1}')))
+    (message,) = await line.until(1)
+    assert bytes(message.units[0].result) == b'{"a":1}'
+    assert line.confirmed[0] == (StatusKind.PROCESSING, [(1, 1)])
+
+
+@pytest_twisted.ensureDeferred
+async def test_busy_it_gathers_by_kind_and_says_starts_first(line: Line) -> None:
+    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(1, 1))  # under way
+    line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(1, 1))
+    for unit in (2, 3):
+        line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(unit, 1, 0.1))
+    line.courier.say(LEDGER, StatusKind.FAILED, Ended(4, 1, why="x"))
+    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(5, 1))
+    messages = await line.until(1, 2, 3, 4)
+    assert said(messages) == [
+        (StatusKind.PROCESSING, [1]),
+        (StatusKind.PROCESSING, [5]),
+        (StatusKind.SUCCESS, [1, 2, 3]),
+        (StatusKind.FAILED, [4]),
+    ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_ends_before_its_start_left_says_both_in_one(line: Line) -> None:
+    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(1, 1))  # under way
+    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(2, 1))
+    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(3, 1))
+    line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(2, 1, 0.25))
+    line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(3, 2, 0.25))  # another attempt
+    assert said(await line.until(2, 3)) == [
+        (StatusKind.PROCESSING, [1]),
+        (StatusKind.PROCESSING, [3]),
+        (StatusKind.SUCCESS, [2, 3]),
+    ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_every_ledger_is_spoken_of_by_itself(line: Line) -> None:
+    line.courier.say("d0", StatusKind.PROCESSING, Ended(9, 1))  # under way
+    line.courier.say("d0", StatusKind.SUCCESS, Ended(1, 1))
+    line.courier.say("d1", StatusKind.SUCCESS, Ended(2, 1))
+    messages = await line.until(1, 2)
+    assert [(message.ledger, message.units[0].unit) for message in messages] == [
+        ("d0", 9),
+        ("d0", 1),
+        ("d1", 2),
+    ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_much_news_is_cut_into_messages(line: Line) -> None:
+    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(1, 1))  # under way
+    units = range(1, 26)
+    for unit in units:
+        line.courier.say(LEDGER, StatusKind.FAILED, Ended(unit, 1, why="x", output="y" * 16_384))
+    messages = await line.until(*units)
+    assert len(messages) > 3
+    assert [news.unit for message in messages[1:] for news in message.units] == list(units)
+
+
+@pytest_twisted.ensureDeferred
+async def test_news_is_confirmed_when_the_broker_has_it_and_not_before(line: Line) -> None:
+    line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(1, 1))
+    assert line.confirmed == []
+    await line.until(1)
+    line.courier.say(LEDGER, StatusKind.ERROR, Ended(2, 1, why="x"))
+    await line.until(2)
+    line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(3, 1))
+    await line.until(3)
+    # The third left after the second was confirmed.
+    assert line.confirmed[:2] == [(StatusKind.SUCCESS, [(1, 1)]), (StatusKind.ERROR, [(2, 1)])]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stop_before_the_broker_came_is_no_failure(reactor: Any, vhost: Broker) -> None:
+    line = Line(reactor, vhost)
+    line.client.startService()
+    line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(1, 1))
+    await line.client.stopService()
+    assert line.confirmed == []
