@@ -385,8 +385,7 @@ class Reign:
         asked = agent.standing is Standing.LEAVING or agent.track.presence is not Presence.READY
         keys = self.register.ended(agent)
         self._log.info(
-            "agent {name} ended with {units} units: {how}",
-            **{"name": agent.track.name, "units": len(keys), "how": how},
+            "{name} ended with {n} units: {how}", name=agent.track.name, n=len(keys), how=how
         )
         ledger = self.ledger or agent.track.ledger
         # Who was asked to end, by whomever, is not to blame for what it had to leave.
