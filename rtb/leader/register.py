@@ -40,6 +40,8 @@ class Agent:
     standing: Standing = Standing.WELCOME
     #: The number of the last message to it.
     number: int = 0
+    #: What it had when the leader stopped vouching for it, until it says what it has.
+    disowned: set[UnitKey] = attrs.field(factory=set)
 
     def silent(self, now: float) -> float:
         """Return for how many seconds it has said nothing."""
@@ -88,6 +90,7 @@ class Register:
         elif agent.standing is Standing.UNREACHED and track.session > agent.track.session:
             agent.standing = Standing.WELCOME
         agent.track, agent.heard_at = track, now
+        agent.disowned.clear()
         self._judge(agent)
         missing = self._compare(track, leader) if track.ledger in ("", ledger) else []
         if track.presence is Presence.GONE:
@@ -152,17 +155,18 @@ class Register:
         """*agent*'s process is known to have ended: forget it, and return what it held."""
         self._ended.add(agent.track.agent)
         self._agents.pop(agent.track.agent, None)
-        keys = [entry.key for entry in self._tracker.of_agent(agent.track.agent)]
+        keys = {entry.key for entry in self._tracker.of_agent(agent.track.agent)}
         # A leader that does not know its ledger yet has nothing in its tracker.
-        keys += [held.key for held in agent.track.holding if held.key not in keys]
+        keys |= {held.key for held in agent.track.holding} | agent.disowned
         for key in keys:
             self._tracker.remove(key)
-        return keys
+        return sorted(keys)
 
     def disown(self, agent: Agent) -> None:
         """Vouch no longer for what *agent* has."""
         for entry in self._tracker.of_agent(agent.track.agent):
             self._tracker.remove(entry.key)
+            agent.disowned.add(entry.key)
 
     def states(
         self, now: float, log_of: Callable[[Track], str] = lambda track: ""
