@@ -118,8 +118,8 @@ async def test_a_killed_agent_is_seen_at_once(launched: Line) -> None:
 @ensure
 async def test_the_next_leader_adopts_what_a_killed_one_left(launched: Line) -> None:
     line = launched
-    line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=12"
-    line.environment["RTB_AGENTS"] = "0:2"
+    line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=90"
+    line.environment |= {"RTB_AGENTS": "0:2", "RTB_EPOCH": "10"}
     leader = await start(line, units=4)
     await line.until(lambda summary: summary.units.processing == 4)
     before = set(agents_of(line))
@@ -131,11 +131,9 @@ async def test_the_next_leader_adopts_what_a_killed_one_left(launched: Line) -> 
     assert kinds(line).get("lost", 0) == 0
     # Their end is seen as that of children is.
     os.kill(before.pop(), signal.SIGKILL)
-    await line.until(lambda _: kinds(line).get("lost") == 2, limit=10)
-    await line.until_settled(4)
-    await line.end()
-    await no_agents(line)
-    line.check()
+    await line.until(lambda _: kinds(line).get("lost") == 2)
+    assert "rescued" not in kinds(line)
+    await line.until(lambda summary: summary.units.processing == 4)
 
 
 @ensure
