@@ -74,8 +74,16 @@ class Broker:
         """Host and port, as log lines name it."""
         return str(HostPort(self.host, self.port))
 
+    @property
+    def url(self) -> str:
+        """The whole address, with the password: for a child process, never for people."""
+        return self._url(quote(self.password, safe=""))
+
     def __str__(self) -> str:
-        who = f"{quote(self.user, safe='')}:***"
+        return self._url("***")
+
+    def _url(self, password: str) -> str:
+        who = f"{quote(self.user, safe='')}:{password}"
         scheme = "amqps" if self.tls else "amqp"
         return f"{scheme}://{who}@{self.where}/{quote(self.vhost, safe='')}"
 

@@ -72,6 +72,9 @@ class LeaderState(msgspec.Struct, frozen=True):
     slots: int
     busy: int
     sent: int = 0
+    #: What its launcher does, and the agents that it launched; empty where it has none.
+    launcher: dict[str, Any] = {}
+    launched: list[dict[str, Any]] = []
 
 
 class Summary(msgspec.Struct, frozen=True):

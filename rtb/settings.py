@@ -9,17 +9,18 @@ serves all of them.
 from __future__ import annotations
 
 import difflib
-import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import attrs
 
-from rtb import addresses, failpoint, parsing
+from rtb import addresses, failpoint, launching, parsing
 from rtb.addresses import Broker, Database, HostPort
 from rtb.errors import ConfigurationError
 from rtb.model.names import BadNameError, check_box
+from rtb.model.scale import Range
+from rtb.setting import Setting
 
 __all__ = [
     "SETTINGS",
@@ -40,36 +41,6 @@ _AGENT = frozenset({"agent"})
 #: Names of the same prefix that rtb gives to others and does not read itself.
 _GIVEN = frozenset({"RTB_ATTEMPT", "RTB_ORDER", "RTB_UNIT"})
 _FILE_BYTES = 64 * 1024
-
-
-@attrs.frozen(kw_only=True)
-class Setting:
-    """One row of the table."""
-
-    #: The environment variable.
-    name: str
-    #: The attribute of :class:`Settings`; two rows may feed one, then the earlier row wins.
-    attribute: str
-    flag: str
-    #: The default, as text; empty where it is made from something else, then ``default_says``.
-    default: str = ""
-    default_says: str = ""
-    parse: Callable[[str], Any]
-    roles: frozenset[str]
-    help: str
-    #: Never shown, never taken from a flag (which every user of the machine can read), and taken
-    #: from a file as well.
-    secret: bool = False
-
-    @property
-    def file_name(self) -> str:
-        """The variable that names a file with the value; empty where there is none."""
-        return f"{self.name}_FILE" if self.secret else ""
-
-    @property
-    def key(self) -> str:
-        """The flag as :meth:`Settings.load` knows it; for a secret it is that of the file."""
-        return self.flag.removeprefix("--").replace("-", "_")
 
 
 def _box(text: str) -> str:
@@ -210,7 +181,7 @@ SETTINGS: tuple[Setting, ...] = (
         flag="--drain-timeout",
         default="8",
         parse=parsing.seconds(0, 10_000_000),
-        roles=_AGENT,
+        roles=_AGENT | _LEADER,
         help="seconds that running units get to finish when the agent stops; "
         "0 for as long as they need",
     ),
@@ -220,7 +191,7 @@ SETTINGS: tuple[Setting, ...] = (
         flag="--agent-slots",
         default="8",
         parse=parsing.whole(1, 10_000),
-        roles=_AGENT,
+        roles=_AGENT | _LEADER,
         help="units that the agent runs at a time",
     ),
     Setting(
@@ -238,7 +209,7 @@ SETTINGS: tuple[Setting, ...] = (
         flag="--workloads",
         default="default=coinflip",
         parse=parsing.workloads,
-        roles=_AGENT,
+        roles=_AGENT | _LEADER,
         help="what the agent can run: NAME=SPEC, separated by ';' or new lines; SPEC is coinflip, "
         "coinflip:error=0.1,seconds=0.2, noop, command:ARGV or python:MODULE:FUNCTION",
     ),
@@ -269,6 +240,7 @@ SETTINGS: tuple[Setting, ...] = (
         roles=_ALL,
         help="least level that is logged: debug, info, warn or error",
     ),
+    *launching.LAUNCHING,
     Setting(
         name="RTB_FAILPOINT",
         attribute="failpoint",
@@ -313,6 +285,24 @@ class Settings:
     admin_listen: str
     log_format: str
     log_level: str
+    agent_container: str
+    agent_alone: float
+    launcher: str
+    agents: Range
+    agents_quiet: float
+    agents_log: str
+    yarn_rm: Sequence[str]
+    yarn_user: str
+    yarn_queue: str
+    yarn_service: str
+    yarn_memory: int
+    yarn_cores: int
+    yarn_command: str
+    yarn_files: Sequence[str]
+    yarn_env: Mapping[str, str]
+    yarn_amqp_file: str
+    yarn_lifetime: int
+    yarn_idle: float
     failpoint: Mapping[str, float]
     _origins: Mapping[str, _Found] = attrs.field(factory=dict, repr=False, eq=False)
 
@@ -331,8 +321,8 @@ class Settings:
             for here in origin:
                 found.setdefault(here.setting.attribute, here)
         values = {attribute: _parsed(here) for attribute, here in found.items()}
-        values.setdefault("agent_name", _host_name())
         values.setdefault("admin_listen", "")
+        values = {**launching.defaults(values["box"]), **values}
         values.setdefault("failpoint", {})
         where = values["api_host"]
         values.setdefault("api_listen", f"tcp:{where.port}:interface=127.0.0.1")
@@ -358,6 +348,8 @@ def _text(value: object) -> str:
         return f"{value:g}"
     if isinstance(value, Mapping):
         return ";".join(f"{name}={spec}" for name, spec in value.items())
+    if isinstance(value, tuple):
+        return ",".join(value)
     return str(value)
 
 
@@ -408,13 +400,6 @@ def _parsed(found: _Found) -> Any:
     except ValueError as problem:
         shown = "'***'" if found.setting.secret else repr(found.text[:80])
         raise ConfigurationError(f"{found.name}={shown} {problem}") from None
-
-
-def _host_name() -> str:
-    try:
-        return parsing.label(socket.gethostname())
-    except ValueError:
-        return "agent"
 
 
 def require_private_listening(settings: Settings) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
 import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
@@ -20,32 +19,31 @@ from twisted.python.failure import Failure
 
 from rtb import failpoint
 from rtb.agent.courier import Courier
+from rtb.agent.departure import Departure
+from rtb.agent.identity import Identity
 from rtb.agent.slots import Holding, Slots, Stage
 from rtb.agent.workloads import Failed, Outcome, Stopped, Succeeded, Workload
 from rtb.broker import BrokerClient, BrokerError, Delivery, Session
 from rtb.broker.post import Post
+from rtb.broker.reading import read
 from rtb.broker.topology import private
-from rtb.errors import RtbError
 from rtb.model.names import new_incarnation
 from rtb.model.pace import Pace
 from rtb.model.wire import (
     Control,
     Ended,
     Gave,
-    NewerVersionError,
     Presence,
     Roll,
     StatusKind,
     Track,
     Unit,
     UnitKey,
-    WireError,
     Work,
-    decode,
 )
 from rtb.pulse import Pulse
 
-__all__ = ["Agent", "Identity"]
+__all__ = ["Agent"]
 
 _PREFETCH = 200
 #: Seconds that units have between SIGTERM and SIGKILL when the agent's patience is over ...
@@ -54,21 +52,13 @@ _GRACE = 0.5
 _LAST_WORDS = 1.2
 
 
-@attrs.frozen
-class Identity:
-    """Who an agent is."""
-
-    name: str
-    host: str
-    pid: int
-    box: str
-
-
 class Agent(Service):
     """Runs units for a box.
 
     :param workloads: by name; what it offers
     :param drain_timeout: seconds that running units have when it is told to end; 0: no limit
+    :param alone: seconds without work and without a leader after which it ends itself; 0: never
+    :param end: ends this process in an orderly way
     """
 
     _log = Logger()
@@ -84,9 +74,12 @@ class Agent(Service):
         drain_timeout: float,
         pace: Pace,
         random_bytes: Callable[[int], bytes],
+        alone: float = 0.0,
+        end: Callable[[], None] = lambda: None,
     ) -> None:
         self._reactor = reactor
         self._client = client
+        self._departure = Departure(reactor, alone=alone, end=end)
         self._identity = identity
         self._workloads = workloads
         self._slots = Slots(slots)
@@ -176,6 +169,7 @@ class Agent(Service):
                 timer.cancel()
         if self._beat.running:
             self._beat.stop()
+        self._departure.stop()
         await self._tracks.stop()
         self._presence = Presence.GONE
         if self._client.can_publish:
@@ -200,20 +194,8 @@ class Agent(Service):
         self._tracks.kick()
 
     def _received(self, delivery: Delivery) -> None:
-        try:
-            message = decode(delivery.routing_key, delivery.body)
-            if not isinstance(message, (Work, Roll, Control)):
-                raise WireError(f"{type(message).__name__} is not for agents")
-        except NewerVersionError as problem:
-            # Left unacked; it goes with the queue, and its units are rescued.
-            self._log.error("a message of {problem}: upgrade this agent", problem=problem)
-            return
-        except RtbError as problem:
-            self._client.bury(delivery, str(problem), f"agent {self._identity.name}").addErrback(
-                self._unsaid
-            )
-            return
-        delivery.ack()
+        who = f"agent {self._identity.name}"
+        message = read(self._client, delivery, who, Work, Roll, Control)
         match message:
             case Roll():
                 self._rolled(message)
@@ -243,7 +225,9 @@ class Agent(Service):
         self._leader_at = self._reactor.seconds()
         self._heard = work.number
         self._meet(work.ledger)
-        if work.goodbye != self._refusal:
+        if work.leave:
+            self._leave_leader()
+        elif work.goodbye != self._refusal:
             self._refusal = work.goodbye
             if work.goodbye:
                 self._log.warn("the leader gives it no work: {why}", why=work.goodbye)
@@ -253,6 +237,17 @@ class Agent(Service):
             self._take(work.ledger, unit)
         for key in work.drop:
             self._drop(key)
+        self._tracks.kick()
+
+    def _leave_leader(self) -> None:
+        """Finish what runs, then be gone: whoever launched this agent ends it."""
+        self.drain()
+        self._when_empty().addCallback(self._left)
+
+    def _left(self, _: None) -> None:
+        if self._presence is Presence.DRAINING and self.running:
+            self._presence = Presence.GONE
+            self._departure.left()
         self._tracks.kick()
 
     def _controlled(self, control: Control) -> None:
@@ -358,6 +353,8 @@ class Agent(Service):
         now = self._reactor.seconds()
         if now - self._said_at >= self._pace.track:
             self._tracks.kick()
+        if self.running:
+            self._departure.consider(len(self._slots), now - self._leader_at)
         if now - self._leader_at >= self._pace.leaderless:
             for holding in self._slots:
                 if holding.stage is not Stage.DROPPED:
@@ -390,6 +387,7 @@ class Agent(Service):
             slots=self._slots.most,
             workloads=sorted(self._workloads),
             holding=[holding.held for holding in self._slots],
+            container=identity.container,
         )
 
     def _untracked(self, failure: Failure) -> None:

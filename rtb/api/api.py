@@ -65,7 +65,7 @@ class Api(MultiService):
             tables_gone=self._opening.again,
         )
         self._reads = Reads(reactor, settings.db, self._opening.again)
-        herald = Herald(client, self._books, post)
+        herald = self._herald = Herald(reactor, client, self._books, post)
         bell = Bell()
         tally = Tally()
         self._dispatcher = Dispatcher(reactor, client, self._books, post, bell.ring, tally)
@@ -139,6 +139,7 @@ class Api(MultiService):
         # Nothing new comes in; what is under way is committed; then the connections close.
         await self._web.stopService()
         await self._live.disownServiceParent()
+        self._herald.stop()
         working = [
             service
             for service in (

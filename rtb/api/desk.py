@@ -168,6 +168,7 @@ class Desk:
             answer = msgspec.json.decode(problem.detail)
         self._dispatcher.kick()
         self._committed()
+        self._herald.say_soon()
         self._dispatcher.retry_later()  # it may have a time to wait for
         if not answer["going"]:
             answer["hint"] = f"{_HINT}, for example: curl -X POST {self._where}/go/"

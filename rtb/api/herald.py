@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -16,16 +18,21 @@ from rtb.model.wire import Control, UnitKey
 
 __all__ = ["Herald"]
 
+#: Seconds that orders are gathered before the boxes are told of them.
+_SOON = 0.5
+
 
 class Herald:
     """Publishes ``control.<box>``."""
 
     _log = Logger()
 
-    def __init__(self, client: BrokerClient, books: Books, post: Post) -> None:
+    def __init__(self, reactor: Any, client: BrokerClient, books: Books, post: Post) -> None:
+        self._reactor = reactor
         self._client = client
         self._books = books
         self._post = post
+        self._soon: IDelayedCall | None = None
 
     async def say(
         self, box: str, closed: Sequence[UnitKey] = (), refused: Sequence[str] = ()
@@ -51,6 +58,20 @@ class Herald:
     def say_to_all(self) -> Deferred[None]:
         """Say every box's state: something changed that all should know. Never fails."""
         return Deferred.fromCoroutine(self._say_to_all()).addErrback(self._unsaid, "all boxes")
+
+    def say_soon(self) -> None:
+        """Say every box's state in a moment, however often this is called until then.
+
+        Where no agent is, nothing is claimed and nothing reported; so what a leader starts agents
+        for has to be said without being asked.
+        """
+        if self._soon is None or not self._soon.active():
+            self._soon = self._reactor.callLater(_SOON, self.say_to_all)
+
+    def stop(self) -> None:
+        """Say nothing more by itself."""
+        if self._soon is not None and self._soon.active():
+            self._soon.cancel()
 
     async def _say_to_all(self) -> None:
         for box in await self._books.boxes():

@@ -20,9 +20,15 @@ _SECONDS = 3.0
 
 
 @click.command()
+@click.option("--yarn", "with_yarn", is_flag=True, help="The cluster that RTB_YARN_RM names.")
 @api_option
-def check(api: str | None) -> None:
-    """Try each thing that the settings name, a line for each; exit code 69 if one is away."""
+def check(with_yarn: bool, api: str | None) -> None:
+    """Try each thing that the settings name, a line for each; exit code 69 if one is away.
+
+    With --yarn, say instead what the YARN cluster lacks; the exit code is 1 if it lacks something.
+    """
+    if with_yarn:
+        run(_check_yarn)
 
     async def work(reactor: Any) -> int:
         settings = Settings.load({}, local_environment(os.environ))
@@ -41,6 +47,25 @@ def check(api: str | None) -> None:
         return code
 
     run(work)
+
+
+async def _check_yarn(reactor: Any) -> int:
+    import secrets
+
+    from rtb.leader.yarn.check import check as check_yarn
+    from rtb.roles.staffing import yarn_plan
+
+    settings = Settings.load({}, os.environ, role="leader")
+    plan = yarn_plan(settings)
+    managers, user = settings.yarn_rm, settings.yarn_user
+    found = await check_yarn(reactor, managers, user, plan, secrets.token_hex(4))
+    for finding in found:
+        mark = "ok  " if finding.good else "LACK"
+        click.echo(f"{mark}  {finding.what}: {finding.said}")
+    # One ResourceManager of several may be away.
+    beyond = found[len(managers) :]
+    reached = any(finding.good for finding in found[: len(managers)])
+    return 0 if reached and beyond and all(finding.good for finding in beyond) else 1
 
 
 async def _ledger(reactor: Any, settings: Settings) -> str:

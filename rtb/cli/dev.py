@@ -16,6 +16,7 @@ __all__ = ["dev"]
 @click.option("--hold", is_flag=True, help="Do not press go: leave that to curl.")
 @click.option("--exit", "leave", is_flag=True, help="End when the work is done, see below.")
 @click.option("--reset", is_flag=True, help="Forget the data of the private servers first.")
+@click.option("--yarn", is_flag=True, help="Let the agents run on a private YARN cluster.")
 @click.option("--count", type=click.IntRange(0), help="Units of the first backlog: RTB_SEED_COUNT.")
 @click.option("--slots", type=click.IntRange(1), help="Units at a time: RTB_AGENT_SLOTS.")
 @click.option(
@@ -28,6 +29,7 @@ def dev(
     hold: bool,
     leave: bool,
     reset: bool,
+    yarn: bool,
     count: int | None,
     slots: int | None,
     data: Path | None,
@@ -37,6 +39,9 @@ def dev(
     PostgreSQL and RabbitMQ are private ones, started and ended with it, except where RTB_DB_HOST
     or RTB_BROKER_HOST (or RTB_DATABASE_URL, RTB_AMQP_URL) name servers to use. The API listens at
     the port of RTB_API_HOST, 8080 when that is not set. Data is kept for the next start.
+
+    With --yarn the units run in containers: of a private cluster, ended with the rest, or of the
+    one that RTB_YARN_RM names.
 
     With --exit the exit code is 0 when all units succeeded, 3 when some ended in error, and 1
     otherwise.
@@ -51,6 +56,7 @@ def dev(
             hold=hold,
             leave=leave,
             reset=reset,
+            yarn=yarn,
             data=data,
             flags={name: str(value) for name, value in flags.items() if value is not None},
         )

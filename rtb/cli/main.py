@@ -25,6 +25,7 @@ _COMMANDS = {
     "try": "rtb.cli.try_:try_",
     "units": "rtb.cli.units:units",
     "watch": "rtb.cli.watch:watch",
+    "yarn": "rtb.cli.yarn:yarn",
 }
 
 

@@ -16,6 +16,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from rtb.cli.api import local_environment
+from rtb.cli.containers import Containers
 from rtb.cli.follow import Follower, outcome
 from rtb.cli.interrupts import Interrupts
 from rtb.cli.log import begin_log
@@ -43,6 +44,7 @@ class Wishes:
     hold: bool = False
     leave: bool = False
     reset: bool = False
+    yarn: bool = False
     data: Path | None = None
     #: Settings given as flags, by :attr:`rtb.settings.Setting.key`.
     flags: Mapping[str, str] = field(factory=dict)
@@ -64,6 +66,9 @@ class Stage:
             directory.absolute(),
             with_postgres=not _names(environ, "RTB_DB_HOST", "RTB_DATABASE_URL"),
             with_rabbit=not _names(environ, "RTB_BROKER_HOST", "RTB_AMQP_URL"),
+        )
+        self._containers = (
+            Containers(reactor, directory.absolute(), environ) if wishes.yarn else None
         )
         #: What is to be done at the end, last first.
         self._endings: list[Callable[[], Awaitable[object]]] = []
@@ -94,9 +99,10 @@ class Stage:
         self._endings.append(self._close_directory)
         await _require_free(self._reactor, settings)
         await self._start_servers()
-        settings = Settings.load(
-            self._wishes.flags, {**self._environ, **self._sandbox.environment()}
-        )
+        private = self._sandbox.environment()
+        if self._containers is not None:
+            private |= await self._start_containers(self._containers, private)
+        settings = Settings.load(self._wishes.flags, {**self._environ, **private})
         begin_log(self._log, settings.log_level)
         for name, nearest in unknown(self._environ):
             click.echo(f"rtb: {name} is not known and not used (nearest: {nearest})", err=True)
@@ -116,8 +122,18 @@ class Stage:
         self._endings.append(self._stop_servers)
         await self._sandbox.start(reset=self._wishes.reset)
 
+    async def _start_containers(
+        self, containers: Containers, private: Mapping[str, str]
+    ) -> dict[str, str]:
+        self._interrupts.insisted.addCallback(lambda _: containers.kill())
+        self._endings.append(containers.stop)
+        return await containers.start(private.get("RTB_AMQP_URL"))
+
     def _start_roles(self, settings: Settings) -> None:
-        stages = build.whole(settings, self._reactor)
+        if self._containers is None:
+            stages = build.whole(settings, self._reactor)
+        else:
+            stages = build.api(settings, self._reactor, with_leader=True)
         assert isinstance(stages, Stages)
         stages.privilegedStartService()
         stages.startService()
@@ -153,13 +169,18 @@ class Stage:
             database += f"  (private, pid {self._sandbox.postgres.process.pid})"
         if "RTB_AMQP_URL" in private:
             broker += f"  (private, pid {self._sandbox.rabbit.process.pid})"
+        agents = f"{settings.agent_name}, {settings.agent_slots} slots"
+        if self._containers is not None:
+            agents = f"{settings.agents} of {settings.agent_slots} slots, in YARN containers"
         workloads = ", ".join(f"{name}={spec}" for name, spec in settings.workloads.items())
+        agents += f", {workloads}"
         rows = [
             ("API", f"{url_of(settings)}/"),
             ("leader", f"box {settings.box}, {settings.max_queue} units in its job tracker"),
-            ("agent", f"{settings.agent_name}, {settings.agent_slots} slots, {workloads}"),
+            ("agents" if self._containers else "agent", agents),
             ("PostgreSQL", database),
             ("RabbitMQ", broker),
+            *([("YARN", self._containers.where)] if self._containers is not None else []),
             ("data", f"{self._sandbox.directory.path}  (rtb dev --reset forgets it)"),
             ("log", str(self._log)),
         ]

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from rtb.broker import BrokerClient, Refused, Session
 from rtb.broker.topology import box, private, track
 from rtb.leader.reign import Reign
+from rtb.leader.staff import Staff
 from rtb.model.names import new_incarnation
 from rtb.model.pace import Pace
 
@@ -38,6 +39,7 @@ class Leader(Service):
 
     :param random_bytes: for incarnations
     :param capacity: N
+    :param staff: keeps agents; without it, others do
     """
 
     _log = Logger()
@@ -51,6 +53,7 @@ class Leader(Service):
         capacity: int,
         pace: Pace,
         random_bytes: Callable[[int], bytes],
+        staff: Staff | None = None,
     ) -> None:
         self._reactor = reactor
         self._client = client
@@ -58,6 +61,7 @@ class Leader(Service):
         self._capacity = capacity
         self._pace = pace
         self._random_bytes = random_bytes
+        self._staff = staff if staff is not None else Staff()
         self.reign: Reign | None = None
         self._stage = _Stage.CONNECTING
         client.on_session(self._began)
@@ -96,6 +100,7 @@ class Leader(Service):
             leader=new_incarnation(self._random_bytes),
             capacity=self._capacity,
             pace=self._pace,
+            staff=self._staff,
         )
         # The lock comes before anything is consumed from the box.
         await session.consume(track(self._box), reign.tracked, prefetch=_PREFETCH, exclusive=True)

@@ -5,7 +5,7 @@ Pure: messages and times in, decisions out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
 import attrs
@@ -27,6 +27,8 @@ class Standing(Enum):
     UNREACHED = auto()
     #: It does not offer what the box offers.
     REFUSED = auto()
+    #: It was told to finish what it runs and to leave.
+    LEAVING = auto()
 
 
 @attrs.define(eq=False)
@@ -38,6 +40,8 @@ class Agent:
     standing: Standing = Standing.WELCOME
     #: The number of the last message to it.
     number: int = 0
+    #: What it had when the leader stopped vouching for it, until it says what it has.
+    disowned: set[UnitKey] = attrs.field(factory=set)
 
     def silent(self, now: float) -> float:
         """Return for how many seconds it has said nothing."""
@@ -54,6 +58,8 @@ class Register:
         self._tracker = tracker
         self._silent = silent
         self._agents: dict[str, Agent] = {}
+        #: Incarnations known to have ended; a word of theirs may still be on its way.
+        self._ended: set[str] = set()
         #: What the box offers: what its first agent offered. Others must offer it as well.
         self.workloads: list[str] = []
 
@@ -67,10 +73,13 @@ class Register:
     @property
     def slots(self) -> int:
         """How many units can run at once."""
-        return sum(agent.track.slots for agent in self if agent.standing is not Standing.REFUSED)
+        useless = (Standing.REFUSED, Standing.LEAVING)
+        return sum(agent.track.slots for agent in self if agent.standing not in useless)
 
     def heard(self, track: Track, leader: str, ledger: str, now: float) -> list[UnitKey]:
         """Take in an agent's state; return what was handed to it and certainly never arrived."""
+        if track.agent in self._ended:
+            return []
         agent = self._agents.get(track.agent)
         if agent is not None and track.seq <= agent.track.seq:
             return []
@@ -81,12 +90,29 @@ class Register:
         elif agent.standing is Standing.UNREACHED and track.session > agent.track.session:
             agent.standing = Standing.WELCOME
         agent.track, agent.heard_at = track, now
+        agent.disowned.clear()
         self._judge(agent)
         missing = self._compare(track, leader) if track.ledger in ("", ledger) else []
         if track.presence is Presence.GONE:
             missing = [entry.key for entry in self._tracker.of_agent(track.agent)]
             del self._agents[track.agent]
         return missing
+
+    def is_news(self, track: Track) -> bool:
+        """Is *track* of an agent that is not known to have ended?"""
+        return track.agent not in self._ended
+
+    def answers(self, agent: Agent, now: float) -> bool:
+        """Was *agent* heard of lately?"""
+        return agent.silent(now) < self._silent
+
+    def is_idle(self, agent: Agent, now: float) -> bool:
+        """Does *agent* have nothing, as far as it and the tracker know, and answer?"""
+        return (
+            not agent.track.holding
+            and not self._tracker.of_agent(agent.track.agent)
+            and self.answers(agent, now)
+        )
 
     def free(self, now: float) -> list[tuple[Agent, int]]:
         """Return who can take how many units now."""
@@ -121,16 +147,31 @@ class Register:
 
         What it runs it vouches for when it is back; if its process is gone, nobody does.
         """
-        agent.standing = Standing.UNREACHED
+        if agent.standing is not Standing.LEAVING:
+            agent.standing = Standing.UNREACHED
         self.disown(agent)
+
+    def ended(self, agent: Agent) -> list[UnitKey]:
+        """*agent*'s process is known to have ended: forget it, and return what it held."""
+        self._ended.add(agent.track.agent)
+        self._agents.pop(agent.track.agent, None)
+        keys = {entry.key for entry in self._tracker.of_agent(agent.track.agent)}
+        # A leader that does not know its ledger yet has nothing in its tracker.
+        keys |= {held.key for held in agent.track.holding} | agent.disowned
+        for key in keys:
+            self._tracker.remove(key)
+        return sorted(keys)
 
     def disown(self, agent: Agent) -> None:
         """Vouch no longer for what *agent* has."""
         for entry in self._tracker.of_agent(agent.track.agent):
             self._tracker.remove(entry.key)
+            agent.disowned.add(entry.key)
 
-    def states(self, now: float) -> list[AgentState]:
-        """Return the agents as reports show them."""
+    def states(
+        self, now: float, log_of: Callable[[Track], str] = lambda track: ""
+    ) -> list[AgentState]:
+        """Return the agents as reports show them; *log_of* one is where to read its output."""
         return [
             AgentState(
                 agent=agent.track.agent,
@@ -141,6 +182,8 @@ class Register:
                 busy=len(agent.track.holding),
                 workloads=agent.track.workloads,
                 silent=round(agent.silent(now), 3),
+                container=agent.track.container,
+                log=log_of(agent.track),
             )
             for agent in self
         ]
@@ -152,6 +195,8 @@ class Register:
         ]
         if not others:
             self.workloads = sorted(offers)
+        if agent.standing is Standing.LEAVING:
+            return
         if not offers.issuperset(self.workloads):
             agent.standing = Standing.REFUSED
         elif agent.standing is Standing.REFUSED:

@@ -20,26 +20,24 @@ from twisted.python.failure import Failure
 from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError, Delivery, Returned, Session
 from rtb.broker.post import Post
-from rtb.errors import RtbError
+from rtb.broker.reading import read
 from rtb.leader.register import Agent, Register, Standing
 from rtb.leader.reporter import Reporter
+from rtb.leader.returns import Returns
+from rtb.leader.staff import Staff
 from rtb.model.pace import Pace
 from rtb.model.tracker import Place, Tracker
 from rtb.model.wire import (
     Control,
-    Ended,
     Gave,
-    NewerVersionError,
     Out,
+    Presence,
     Roll,
-    Status,
     StatusKind,
     Track,
     Unit,
     UnitKey,
-    WireError,
     Work,
-    decode,
     parts,
 )
 
@@ -72,6 +70,7 @@ class Reign:
 
     :param reactor: its timers
     :param capacity: N
+    :param staff: keeps agents for it
     """
 
     _log = Logger()
@@ -86,11 +85,13 @@ class Reign:
         leader: str,
         capacity: int,
         pace: Pace,
+        staff: Staff,
     ) -> None:
         self._reactor = reactor
         self._client = client
         self._session = session
         self._post = Post(leader)
+        self._returns = Returns(client, self._post, box, leader)
         self.box = box
         self.leader = leader
         self.ledger = ""
@@ -100,6 +101,14 @@ class Reign:
         self._phase = _Phase.CALLING
         self._letters: deque[_Letter] = deque()
         self._ledger_known: Deferred[None] = Deferred()
+        self.fleet = staff.fleet(
+            reactor,
+            self.register,
+            self.tracker,
+            dismiss=self._dismiss,
+            exited=self._exited,
+            changed=self._changed,
+        )
         self._reporter = Reporter(reactor, client, self._post, self, self._reported, pace)
         self._beat = LoopingCall(self._tick)
         self._beat.clock = reactor
@@ -108,6 +117,8 @@ class Reign:
 
     async def begin(self) -> None:
         """Call the roll, meet the ledger, report what is held, and take units from the box."""
+        # Before the roll: who is adopted may end while others still answer.
+        self.fleet.begin()
         self._roll(call=True)
         self._beat.start(self._pace.roll, now=False)
         await self._reporter.hello()
@@ -128,6 +139,7 @@ class Reign:
 
     def end(self) -> None:
         """Hand out nothing more, from now on: somebody else may lead."""
+        self.fleet.end()
         self._phase = _Phase.OVER
         if not self._ledger_known.called:
             self._ledger_known.callback(None)  # nobody shall wait for it any more
@@ -140,9 +152,10 @@ class Reign:
         if self._phase is not _Phase.LEADING:
             self.end()
             return
+        self.fleet.resign()
         self.end()
         await self._reporter.goodbye()
-        await self._give_back(self._unstarted(), Gave.STOPPED)
+        await self._returns.give_back(self.ledger, self._unstarted(), Gave.STOPPED)
 
     def _unstarted(self) -> list[UnitKey]:
         mine = (Place.ANNOUNCED, Place.STORED)
@@ -153,8 +166,10 @@ class Reign:
     def tracked(self, delivery: Delivery) -> None:
         """An agent said its state."""
         if (track := self._read(delivery, Track)) is not None and self._phase is not _Phase.OVER:
+            self.fleet.hears(track)
             missing = self.register.heard(track, self.leader, self.ledger, self._reactor.seconds())
             self._lost_on_the_way(missing)
+            self.fleet.heard(track)
             self._refuse_if_strange(track)
             self._changed()
 
@@ -172,6 +187,7 @@ class Reign:
         self.tracker.weigh(control.weights)
         for key in control.closed:
             self._drop(key)
+        self.fleet.controlled(control)
         if control.recalled and not self.register.slots:
             self._give_all_back(Gave.RECALLED)
         self._changed()
@@ -189,29 +205,13 @@ class Reign:
         strange = [unit for unit in out.units if unit.key not in self.tracker]
         if delivery.redelivered:
             # Somebody may have stored them and handed them out: not run here.
-            self._say_returned([unit.key for unit in strange], Gave.REDELIVERED)
+            self._returns.say(self.ledger, [unit.key for unit in strange], Gave.REDELIVERED)
             strange = []
         self._letters.append(_Letter(delivery, deque(strange)))
         self._admit()
 
     def _read(self, delivery: Delivery, kind: type[Any], *, ack: bool = True) -> Any:
-        """Return what *delivery* says; None, and buried, where it is not of *kind*."""
-        try:
-            message = decode(delivery.routing_key, delivery.body)
-            if not isinstance(message, kind):
-                raise WireError(f"{type(message).__name__} where {kind.__name__} belongs")
-        except NewerVersionError as problem:
-            # Left unacked: whoever leads after an upgrade may read it.
-            self._log.error("a message of {problem}: upgrade this leader", problem=problem)
-            return None
-        except RtbError as problem:
-            self._client.bury(delivery, str(problem), f"leader of {self.box}").addErrback(
-                self._unsaid
-            )
-            return None
-        if ack:
-            delivery.ack()
-        return message
+        return read(self._client, delivery, f"leader of {self.box}", kind, ack=ack)
 
     # ---- units in
 
@@ -252,6 +252,7 @@ class Reign:
         if self._phase is not _Phase.LEADING:
             return
         self._admit()
+        self.fleet.adjust()
         self._hand_out()
         self._reporter.changed()
 
@@ -284,6 +285,7 @@ class Reign:
         give: list[Unit] | None = None,
         drop: list[UnitKey] | None = None,
         goodbye: str = "",
+        leave: bool = False,
     ) -> int:
         agent.number += 1
         message = Work(
@@ -294,6 +296,7 @@ class Reign:
             give=give or [],
             drop=drop or [],
             goodbye=goodbye,
+            leave=leave,
         )
         keys = [unit.key for unit in message.give]
         self._client.publish(self._post.work(agent.track.agent, message)).addErrback(
@@ -314,7 +317,7 @@ class Reign:
     def _lost_on_the_way(self, keys: list[UnitKey]) -> None:
         for key in keys:
             self.tracker.remove(key)
-        self._say_returned(keys, Gave.UNREACHED)
+        self._returns.say(self.ledger, keys, Gave.UNREACHED)
 
     def _drop(self, key: UnitKey) -> None:
         entry = self.tracker.remove(key)
@@ -334,7 +337,7 @@ class Reign:
             letter.waiting.clear()
             letter.unreported.clear()
         self._ack_done()
-        self._say_returned(keys, cause)
+        self._returns.say(self.ledger, keys, cause)
 
     def _refuse_if_strange(self, track: Track) -> None:
         agent = self.register.get(track.agent)
@@ -364,6 +367,7 @@ class Reign:
         for name in self.register.prune(now):
             self._log.warn("agent {name} has been silent for a minute: forgotten", name=name)
         self._roll(call=False)
+        self.fleet.remind()
         for agent in self.register:
             if agent.standing is Standing.WELCOME and agent.silent(now) >= self._pace.roll:
                 self._send(agent)  # is its queue still there?
@@ -373,20 +377,21 @@ class Reign:
         roll = Roll(ledger=self.ledger, box=self.box, leader=self.leader, call=call)
         self._client.publish(self._post.roll(roll)).addErrback(self._unsaid)
 
-    def _say_returned(self, keys: list[UnitKey], cause: Gave) -> None:
-        if keys:
-            Deferred.fromCoroutine(self._give_back(keys, cause)).addErrback(self._unsaid)
+    def _dismiss(self, agent: Agent) -> None:
+        self._send(agent, goodbye="fewer agents are wanted", leave=True)
 
-    async def _give_back(self, keys: list[UnitKey], cause: Gave) -> None:
-        for part in parts([Ended(*key, why=cause) for key in keys]):
-            status = Status(
-                ledger=self.ledger,
-                box=self.box,
-                source=self.leader,
-                kind=StatusKind.RETURNED,
-                units=part,
-            )
-            await self._client.publish_surely(self._post.status(status))
+    def _exited(self, agent: Agent, how: str) -> None:
+        """A witness saw *agent*'s process end: nothing of what it had can come any more."""
+        asked = agent.standing is Standing.LEAVING or agent.track.presence is not Presence.READY
+        keys = self.register.ended(agent)
+        self._log.info(
+            "{name} ended with {n} units: {how}", name=agent.track.name, n=len(keys), how=how
+        )
+        ledger = self.ledger or agent.track.ledger
+        # Who was asked to end, by whomever, is not to blame for what it had to leave.
+        said = (Gave.DRAINED, StatusKind.RETURNED) if asked else (Gave.EXITED, StatusKind.LOST)
+        self._returns.say(ledger, keys, *said)
+        self._changed()
 
     def _unsaid(self, failure: Failure) -> None:
         failure.trap(BrokerError)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import msgspec
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -15,6 +16,7 @@ from twisted.python.failure import Failure
 from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError
 from rtb.broker.post import Post
+from rtb.leader.fleet import Fleet
 from rtb.leader.register import Register
 from rtb.model.fill import Fill
 from rtb.model.pace import Pace
@@ -36,6 +38,7 @@ class Reported(Protocol):
     ledger: str
     tracker: Tracker
     register: Register
+    fleet: Fleet
 
 
 class Reporter:
@@ -127,7 +130,7 @@ class Reporter:
             report = self._make(piece)
             report.full, report.first = True, first
             report.part, report.parts = number, len(pieces)
-            report.agents = self._reign.register.states(self._reactor.seconds())
+            report.agents = self._reign.fleet.states()
             await self._publish(report)
         self._confirmed(new)
 
@@ -139,10 +142,11 @@ class Reporter:
 
     def _state(self) -> tuple[object, ...]:
         """Return what is worth a report when it changes: who is there."""
-        return tuple(
+        agents = tuple(
             (agent.track.agent, agent.track.presence, agent.standing, agent.track.slots)
             for agent in self._reign.register
         )
+        return agents, msgspec.to_builtins(self._reign.fleet.launching())
 
     def _numbers(self) -> tuple[int, int]:
         return self._reign.tracker.queued, self._reign.tracker.running
@@ -165,6 +169,7 @@ class Reporter:
             busy=reign.tracker.running,
             workloads=reign.register.workloads,
             units=units,
+            launcher=reign.fleet.launching(),
         )
 
     def _failed(self, failure: Failure) -> None:

@@ -268,6 +268,8 @@ class Books:
                 "busy": [agent.busy for agent in agents],
                 "silent": [agent.silent for agent in agents],
                 "workloads": [" ".join(agent.workloads) for agent in agents],
+                "container": [agent.container for agent in agents],
+                "log": [agent.log for agent in agents],
             },
         )
 
@@ -329,7 +331,13 @@ def _state(report: Report) -> dict[str, object]:
         "busy": report.busy,
         "workloads": report.workloads,
         "gone": report.gone,
+        "launcher": _launcher(report),
     }
+
+
+def _launcher(report: Report) -> str | None:
+    shown = report.launcher
+    return msgspec.json.encode(shown).decode() if shown is not None else None
 
 
 def _payload(raw: bytes) -> str | None:

@@ -180,11 +180,18 @@ def _leader(row: tuple[Any, ...]) -> dict[str, Any]:
         "workloads",
         "agents",
         "reported_at",
+        "launcher",
+        "launched",
     )
     leader = dict(zip(names, row, strict=True))
     leader["state"] = "active" if leader["state"] else "away"
     leader["utilization"] = round(leader["utilization"], 4)
     leader["reported_at"] = _time(leader["reported_at"])
+    # Only where a launcher is: nobody else's answer changes.
+    for name in ("launcher", "launched"):
+        text = leader.pop(name)
+        if text is not None:
+            leader[name] = msgspec.json.decode(text)
     return leader
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "Ended",
     "Gave",
     "Held",
+    "Launching",
     "Message",
     "NewerVersionError",
     "Out",
@@ -164,6 +165,9 @@ class Track(msgspec.Struct, kw_only=True):
     slots: _Count
     workloads: list[_Text]
     holding: list[Held]
+    #: What a launcher started it in: no two processes that live at a time share one. Empty for
+    #: one that somebody started.
+    container: _Text = ""
 
 
 class Roll(msgspec.Struct, kw_only=True):
@@ -189,6 +193,8 @@ class Work(msgspec.Struct, kw_only=True):
     drop: list[UnitKey] = []
     #: Why this agent is not wanted here; empty when it is.
     goodbye: _Text = ""
+    #: With a goodbye: finish what runs, say that you are gone, and be ended.
+    leave: bool = False
 
 
 class AgentState(msgspec.Struct, kw_only=True):
@@ -203,6 +209,25 @@ class AgentState(msgspec.Struct, kw_only=True):
     workloads: list[_Text]
     #: Seconds since the leader last read its state.
     silent: _Seconds
+    container: _Text = ""
+    #: Where to read what it printed.
+    log: _Text = ""
+
+
+class Launching(msgspec.Struct, kw_only=True):
+    """What a leader's launcher does, as its report shows it."""
+
+    #: local or yarn.
+    kind: _Text
+    #: Agents that the work needs, and those that are there.
+    wanted: _Count
+    starting: _Count
+    running: _Count
+    leaving: _Count
+    #: Of the service that holds them; empty where there is none.
+    state: _Text = ""
+    #: What keeps it from doing better, in words; empty when nothing does.
+    problem: _Text = ""
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -235,6 +260,7 @@ class Report(msgspec.Struct, kw_only=True):
     workloads: list[_Text]
     units: list[UnitKey]
     agents: list[AgentState] = []
+    launcher: Launching | None = None
 
 
 class StatusKind(StrEnum):

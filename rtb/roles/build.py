@@ -11,7 +11,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from twisted.application.service import IService, MultiService
 
-from rtb.agent.agent import Agent, Identity
+from rtb.agent.agent import Agent
+from rtb.agent.identity import Identity, host_of
 from rtb.agent.metrics import AgentMetrics
 from rtb.agent.workloads import make_workloads
 from rtb.api.api import Api
@@ -22,6 +23,7 @@ from rtb.leader.metrics import LeaderMetrics
 from rtb.model.pace import Pace
 from rtb.ops.admin import READY, Readiness, make_admin_site
 from rtb.ops.metrics import BrokerMetrics, Role, exposed, make_registry
+from rtb.roles.staffing import staff
 from rtb.roles.stages import Stages
 from rtb.settings import Settings
 
@@ -117,6 +119,7 @@ def _leader(settings: Settings, reactor: Any, client: BrokerClient, random: Rand
         capacity=settings.max_queue,
         pace=Pace(settings.epoch),
         random_bytes=random.randbytes,
+        staff=staff(settings, reactor, random),
     )
 
 
@@ -124,10 +127,18 @@ def _agent(settings: Settings, reactor: Any, client: BrokerClient, random: Rando
     return Agent(
         reactor,
         client,
-        Identity(settings.agent_name, platform.node(), os.getpid(), settings.box),
+        Identity(
+            settings.agent_name,
+            host_of(os.environ, platform.node()),
+            os.getpid(),
+            settings.box,
+            settings.agent_container,
+        ),
         make_workloads(reactor, settings.workloads, slots=settings.agent_slots, random=random),
         slots=settings.agent_slots,
         drain_timeout=settings.drain_timeout,
         pace=Pace(settings.epoch),
         random_bytes=random.randbytes,
+        alone=settings.agent_alone,
+        end=reactor.stop,
     )

@@ -7,6 +7,7 @@ process started does.
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from os import kill
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-__all__ = ["descendants", "end_leftover", "end_those_in", "identity"]
+__all__ = ["descendants", "end_leftover", "end_those_below", "end_those_in", "identity"]
 
 _LOOK_EVERY = 0.1
 
@@ -39,19 +40,29 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def _working_in(place: Path) -> list[int]:
+def _working(here: Callable[[Path], bool]) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if (entry / "cwd").readlink() == place:
+            if here((entry / "cwd").readlink()):
                 found.append(int(entry.name))
     return found
 
 
 async def end_those_in(reactor: IReactorTime, place: Path, patience: float) -> None:
     """Return when no process works in the directory *place*; kill those that stay."""
+    await _end_those(reactor, place.resolve().__eq__, patience)
+
+
+async def end_those_below(reactor: IReactorTime, place: Path, patience: float) -> None:
+    """Return when no process works in *place* or a directory below it; kill those that stay."""
+    above = place.resolve()
+    await _end_those(reactor, lambda where: where.is_relative_to(above), patience)
+
+
+async def _end_those(reactor: IReactorTime, here: Callable[[Path], bool], patience: float) -> None:
     until = reactor.seconds() + patience
-    while pids := _working_in(place.resolve()):
+    while pids := _working(here):
         for pid in pids if reactor.seconds() > until else []:
             with suppress(ProcessLookupError):
                 kill(pid, signal.SIGKILL)

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from rtb.sandbox.child import Child
 
-__all__ = ["amqp_answers", "postgres_answers", "until_ready"]
+__all__ = ["amqp_answers", "postgres_answers", "until_ready", "zookeeper_answers"]
 
 #: A server that is not up by then has a problem that a person must look at.
 PATIENCE = 60.0
@@ -75,6 +75,11 @@ async def postgres_answers(reactor: Any, port: int) -> bool:
 async def amqp_answers(reactor: Any, port: int) -> bool:
     """Does RabbitMQ at *port* open the conversation with a method frame on channel 0?"""
     return (await _ask(reactor, port, b"AMQP\0\0\x09\x01")).startswith(b"\x01\0\0")
+
+
+async def zookeeper_answers(reactor: Any, port: int) -> bool:
+    """Is ZooKeeper at *port* well, in its own words?"""
+    return (await _ask(reactor, port, b"ruok")).startswith(b"imok")
 
 
 async def until_ready(

@@ -19,6 +19,7 @@ UPDATE boxes b
    SET capacity = %(capacity)s::integer, queued = %(queued)s::integer,
        utilization = %(utilization)s::float8,
        slots = %(slots)s::integer, busy = %(busy)s::integer, workloads = %(workloads)s::text[],
+       launcher = %(launcher)s::json,
        seen = e.epoch - CASE WHEN %(gone)s::boolean THEN 3 ELSE 0 END, reported_at = now(),
        manned = CASE WHEN %(slots)s::integer > 0 THEN e.epoch ELSE b.manned END
   FROM epochs e
@@ -32,20 +33,22 @@ WITH box AS (
 ), shown AS (
     SELECT * FROM unnest(
         %(agent)s::text[], %(name)s::text[], %(host)s::text[], %(presence)s::text[],
-        %(slots)s::integer[], %(busy)s::integer[], %(silent)s::float8[], %(workloads)s::text[])
-        AS a (agent, name, host, presence, slots, busy, silent, workloads)
+        %(slots)s::integer[], %(busy)s::integer[], %(silent)s::float8[], %(workloads)s::text[],
+        %(container)s::text[], %(log)s::text[])
+        AS a (agent, name, host, presence, slots, busy, silent, workloads, container, log)
 ), gone AS (
     DELETE FROM agents USING box
      WHERE box_id = box.id AND incarnation <> ALL (%(agent)s::text[])
 )
 INSERT INTO agents AS a
-    (incarnation, box_id, name, host, presence, slots, busy, workloads, seen_at)
+    (incarnation, box_id, name, host, presence, slots, busy, workloads, seen_at, container, log)
 SELECT agent, box.id, name, host, presence, slots, busy, string_to_array(workloads, ' '),
-       now() - make_interval(secs => silent)
+       now() - make_interval(secs => silent), container, log
   FROM shown, box
 ON CONFLICT (incarnation) DO UPDATE SET
     box_id = EXCLUDED.box_id, presence = EXCLUDED.presence, slots = EXCLUDED.slots,
-    busy = EXCLUDED.busy, workloads = EXCLUDED.workloads, seen_at = EXCLUDED.seen_at;
+    busy = EXCLUDED.busy, workloads = EXCLUDED.workloads, seen_at = EXCLUDED.seen_at,
+    log = EXCLUDED.log;
 
 -- name: control
 -- What a box's leader and agents need to know.

@@ -105,7 +105,13 @@ SELECT g.going, c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c
 SELECT b.name, b.leader, s.active, b.capacity,
        coalesce(c.queued, 0), coalesce(c.sent, 0), b.utilization, b.slots, b.busy, b.workloads,
        (SELECT count(*) FROM agents a WHERE a.box_id = b.id AND a.presence <> 'gone'),
-       b.reported_at
+       b.reported_at, b.launcher::text,
+       (SELECT json_agg(json_build_object(
+                   'agent', a.incarnation, 'name', a.name, 'host', a.host,
+                   'presence', a.presence, 'slots', a.slots, 'busy', a.busy,
+                   'container', a.container, 'log', a.log) ORDER BY a.name)
+          FROM (SELECT * FROM agents a WHERE a.box_id = b.id AND a.container <> ''
+                 ORDER BY a.name LIMIT 100) a)::text
   FROM boxes b
   JOIN box_states s USING (id)
   LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id

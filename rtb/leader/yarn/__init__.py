@@ -1,0 +1,1 @@
+"""Agents in containers of a YARN cluster, through its Services REST API."""

@@ -1,0 +1,158 @@
+"""Agents as child processes of the leader: up and down with the work, and what deaths cost."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import pytest_twisted
+from line_support import Line, order
+from twisted.internet.task import deferLater
+
+from rtb.client import Summary
+from rtb.sandbox.proc import identity
+
+ensure = pytest_twisted.ensureDeferred
+
+
+@pytest.fixture
+def launched(line: Line) -> Iterator[Line]:
+    """A line whose leader starts agents; none is left when the test ends."""
+    line.environment |= {
+        "RTB_LAUNCHER": "local",
+        "RTB_AGENTS": "0:3",
+        "RTB_AGENTS_QUIET": "2",
+        "RTB_AGENT_SLOTS": "2",
+        "RTB_AGENTS_LOG": str(line.directory / "agents"),
+        "RTB_WORKLOADS": "default=coinflip:error=0,seconds=0.2",
+    }
+    yield line
+    for pid in agents_of(line):
+        os.kill(pid, signal.SIGKILL)
+
+
+def agents_of(line: Line) -> list[int]:
+    """Return the agents that run with this test's database in mind: by their log directory."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with suppress(OSError), open(f"/proc/{entry.name}/cmdline", "rb") as file:
+                if b"rtb-agent" in file.read():
+                    with open(f"/proc/{entry.name}/environ", "rb") as environ:
+                        variables = environ.read().split(b"\0")
+                    mine = f"RTB_AMQP_URL={line.environment['RTB_AMQP_URL']}".encode()
+                    if mine in variables and identity(int(entry.name)):
+                        found.append(int(entry.name))
+    return found
+
+
+def launcher(summary: Summary) -> dict[str, Any]:
+    return summary.leaders[0].launcher if summary.leaders else {}
+
+
+def running(summary: Summary) -> int:
+    return int(launcher(summary).get("running", -1))
+
+
+async def no_agents(line: Line, limit: float = 20.0) -> None:
+    until = time.monotonic() + limit
+    while agents_of(line):
+        assert time.monotonic() < until, line.logs()
+        await deferLater(line.reactor, 0.1, lambda: None)
+
+
+async def start(line: Line, *, units: int) -> Any:
+    line.start("rtb-api")
+    leader = line.start("rtb-leader")
+    await line.until(lambda summary: bool(launcher(summary)))
+    await line.client.place(order(units))
+    await line.client.go()
+    return leader
+
+
+def kinds(line: Line) -> dict[str, int]:
+    return dict(line.sql("SELECT kind::text, count(*) FROM events GROUP BY kind"))
+
+
+@ensure
+async def test_agents_come_with_the_work_and_go_after_it(launched: Line) -> None:
+    line = launched
+    await start(line, units=60)
+    await line.until(lambda summary: running(summary) == 3)
+    await line.until_settled(60)
+    await line.until(lambda summary: running(summary) == 0 and launcher(summary)["leaving"] == 0)
+    await no_agents(line)
+    assert kinds(line) == {"claimed": 60, "queued": 60, "processing": 60, "success": 60}
+    # And up again, from nothing.
+    await line.client.place(order(10))
+    await line.until_settled(70)
+    await line.end()
+    await no_agents(line)
+    line.check()
+
+
+@ensure
+async def test_a_killed_agent_is_seen_at_once(launched: Line) -> None:
+    line = launched
+    line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=30"
+    line.environment["RTB_AGENTS"] = "1:1"
+    line.environment["RTB_EPOCH"] = "10"
+    await start(line, units=2)
+    await line.until(lambda summary: summary.units.processing == 2)
+    (victim,) = agents_of(line)
+    began = time.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    await line.until(lambda summary: summary.units.processing == 0)
+    assert kinds(line)["lost"] == 2
+    assert time.monotonic() - began < 5, "an epoch is 10 s: only a witness is as quick"
+    assert line.sql("SELECT DISTINCT losses FROM units") == [(1,)]
+    await line.until(lambda summary: summary.units.processing == 2)
+
+
+@ensure
+async def test_the_next_leader_adopts_what_a_killed_one_left(launched: Line) -> None:
+    line = launched
+    line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=90"
+    line.environment |= {"RTB_AGENTS": "0:2", "RTB_EPOCH": "10"}
+    leader = await start(line, units=4)
+    await line.until(lambda summary: summary.units.processing == 4)
+    before = set(agents_of(line))
+    await leader.end(signal.SIGKILL)
+    leader = line.start("rtb-leader")
+    await line.until(lambda _: line.sql("SELECT count(*) FROM incarnations") == [(2,)])
+    await line.until(lambda summary: running(summary) == 2)
+    assert set(agents_of(line)) == before
+    assert kinds(line).get("lost", 0) == 0
+    # Their end is seen as that of children is.
+    os.kill(before.pop(), signal.SIGKILL)
+    await line.until(lambda _: kinds(line).get("lost") == 2)
+    assert "rescued" not in kinds(line)
+    await line.until(lambda summary: summary.units.processing == 4)
+
+
+@ensure
+async def test_agents_that_cannot_start_are_tried_again_later_and_shown(launched: Line) -> None:
+    line = launched
+    line.environment["RTB_WORKLOADS"] = "default=python:no.such:thing"
+    began = time.monotonic()
+    await start(line, units=10)
+    summary = await line.until(lambda summary: bool(launcher(summary)["problem"]))
+    assert "ended before it said hello" in launcher(summary)["problem"]
+    await deferLater(line.reactor, 4.0, lambda: None)
+    logs = list((line.directory / "agents").iterdir())
+    # Three at first, and then one after 1, 2, 4 ... s.
+    assert len(logs) <= 3 + math.log2(time.monotonic() - began + 1) + 1
+
+
+@ensure
+async def test_alone_and_idle_an_agent_ends(launched: Line) -> None:
+    line = launched
+    agent = line.start("rtb-agent", AGENT_ALONE="2")
+    assert await agent.life.ended.addTimeout(20, line.reactor) == 0
+    assert "no leader for" in agent.log.read_text()
