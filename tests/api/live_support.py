@@ -97,6 +97,6 @@ class LiveWeb:
 
     async def place(self, *names: str, account: str = "ada", name: str | None = None) -> int:
         units = [NewUnit(unit) for unit in names]
-        order, _ = await self.books.place(NewOrder(account=account, name=name, units=units))
+        answer = await self.books.place(NewOrder(account=account, name=name, units=units))
         self.bell.ring()
-        return order
+        return int(answer["id"])

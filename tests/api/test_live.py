@@ -255,7 +255,7 @@ async def test_stalled_readers_cost_little_delay_nobody_and_are_cut_off(
     monkeypatch.setattr(feed, "_PATIENCE", 0.2)
     while len(live_web.live.feed.viewers) > len(lively):
         await pause(live_web, 0.1)
-        assert reactor.seconds() - sent < 60.0
+        assert reactor.seconds() - sent < 180.0
     for stream in streams:
         stream.raw.transport.abortConnection()
         await stream.raw.ended

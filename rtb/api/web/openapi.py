@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["SAYS", "describe"]
 
 _JSON = "application/json"
+#: A part of a route's path that varies, with or without a converter.
+_PARAMETER = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 _COMPONENTS = "#/components/schemas/{name}"
 _WHOLE = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _TEXT = {"type": "string"}
@@ -65,6 +67,15 @@ SAYS: Mapping[str, Says] = {
         shapes.UnitPage, (_JSON, _LINES), query=("status", "limit", "cursor"), problems=(404,)
     ),
     "unit": Says(shapes.UnitStory, problems=(404,)),
+    "forecast": Says(shapes.Forecast, problems=(404,)),
+    "fair": Says(shapes.Fair),
+    "change_order": Says(
+        shapes.Changed, status=202, body=shapes.Change, problems=(403, 404, 409, 415, 422)
+    ),
+    "change_units": Says(
+        shapes.Changed, status=202, body=shapes.UnitsChange, problems=(403, 404, 409, 415, 422)
+    ),
+    "set_account": Says(shapes.Account, body=shapes.AccountToSet, problems=(403, 404, 415, 422)),
     "agents": Says(shapes.AgentList),
     "drain": Says(shapes.Drained, status=202, problems=(403, 404, 415)),
     "forget_leader": Says(shapes.Forgotten, problems=(403, 404, 409, 415)),
@@ -93,7 +104,7 @@ def describe(routes: tuple[Route, ...], resources: type[Any]) -> dict[str, Any]:
     )
     paths: dict[str, Any] = {}
     for route in routes:
-        path = re.sub(r"<(\w+)>", r"{\1}", route.path)
+        path = _PARAMETER.sub(r"{\1}", route.path)
         text = inspect.getdoc(getattr(resources, route.resource)) or ""
         for method in route.methods:
             paths.setdefault(path, {})[method.lower()] = _operation(route, method, text)
@@ -121,7 +132,7 @@ def _operation(route: Route, method: str, text: str) -> dict[str, Any]:
     }
     if more.strip():
         operation["description"] = inspect.cleandoc(more)
-    parameters = [_in_path(name) for name in re.findall(r"<(\w+)>", route.path)]
+    parameters = [_in_path(name) for name in _PARAMETER.findall(route.path)]
     parameters += [_in_query(name) for name in says.query]
     if parameters:
         operation["parameters"] = parameters

@@ -7,9 +7,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 __all__ = [
+    "Account",
+    "AccountToSet",
     "AgentList",
     "Alive",
+    "Change",
+    "Changed",
     "Drained",
+    "Fair",
+    "Forecast",
     "Forgotten",
     "Going",
     "NextUnits",
@@ -23,6 +29,7 @@ __all__ = [
     "Trace",
     "UnitPage",
     "UnitStory",
+    "UnitsChange",
 ]
 
 UnitStatus = Literal["waiting", "sent", "queued", "processing", "success", "error", "cancelled"]
@@ -105,6 +112,11 @@ class OrderToPlace(msgspec.Struct, kw_only=True):
     name: str | None = None
     workload: str = "default"
     priority: int = 0
+    labels: dict[str, str] = {}
+    #: With an offset.
+    not_before: Time | None = None
+    max_failures: int = 3
+    time_limit: float | None = None
     units: Annotated[list[UnitToPlace | str], msgspec.Meta(min_length=1)]
 
 
@@ -126,7 +138,19 @@ class Order(msgspec.Struct):
     workload: str
     priority: int
     status: Literal["waiting", "processing", "success", "error", "cancelled"]
+    labels: dict[str, str]
+    state: str
     units: Counts
+    #: Units settled per second, of late.
+    rate: float
+    #: Seconds until its end, at that rate.
+    eta: float | None
+    pending: list[Any]
+    max_failures: int
+    time_limit: float | None
+    not_before: Time | None
+    held_at: Time | None
+    held_why: str | None
     created_at: Time
     finished_at: Time | None
 
@@ -160,6 +184,69 @@ class UnitPage(msgspec.Struct):
 
     units: list[Unit]
     cursor: str | None
+
+
+class Forecast(msgspec.Struct):
+    """When an order goes on and ends, and why it waits."""
+
+    order: Id
+
+
+class Share(msgspec.Struct):
+    """What an account has, and what is due to it."""
+
+    account: str
+    weight: float
+    cap: int | None
+    waiting: int
+    in_flight: int
+    share_held: float
+    share_due: float
+    last_served: Time | None
+
+
+class Fair(msgspec.Struct):
+    """The accounts, the busiest first."""
+
+    accounts: list[Share]
+
+
+class Change(msgspec.Struct):
+    """How a verb is to be done."""
+
+    why: str = ""
+    priority: int | None = None
+
+
+class UnitsChange(Change):
+    """Which units it concerns; without ``expect_count`` they are only counted."""
+
+    status: list[UnitStatus] = []
+    prefix: str | None = None
+    expect_count: int | None = None
+
+
+class Changed(msgspec.Struct):
+    """How many units it concerns; they follow."""
+
+    id: Id
+    verb: str
+    units: int
+    hint: str = ""
+
+
+class AccountToSet(msgspec.Struct):
+    """What an account is to have."""
+
+    weight: float | None = None
+    cap: int | None = None
+
+
+class Account(msgspec.Struct):
+    """What an account has."""
+
+    weight: float
+    cap: int | None
 
 
 class Event(msgspec.Struct):
