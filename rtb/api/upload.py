@@ -7,8 +7,9 @@ that. So memory stays flat however long the stream is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
+from itertools import islice
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -24,6 +25,8 @@ __all__ = ["Aborted", "Upload"]
 #: Bytes that are worth a batch, and that may wait.
 _BATCH = 256 * 1024
 _FULL = 1024 * 1024
+#: Units that are loaded in one transaction.
+_ROWS = 10_000
 _T = TypeVar("_T")
 
 #: Runs something blocking in a thread, and fires with what it returns.
@@ -160,7 +163,11 @@ class Upload:
     def _take(self, data: bytes) -> None:
         self._sum.update(data)
         if self._fresh:
-            self._add(list(self._sheet.feed(data)))
+            self._add_all(self._sheet.feed(data))
+
+    def _add_all(self, found: Iterator[Row | Fault]) -> None:
+        while some := list(islice(found, _ROWS)):
+            self._add(some)
 
     def _add(self, found: Sequence[Row | Fault]) -> None:
         rows = [row for row in found if not isinstance(row, Fault)]
@@ -179,7 +186,7 @@ class Upload:
     def _conclude(self) -> dict[str, Any]:
         more: dict[str, Any] = {}
         if self._fresh:
-            self._add(list(self._sheet.end()))
+            self._add_all(self._sheet.end())
         if not self._atomic:
             errors = [{"line": fault.line, "reason": fault.reason} for fault in self._faults]
             more = {"refused": self._refused, "errors": errors}

@@ -3,13 +3,14 @@
 WITH statuses AS (
     SELECT unnest(enum_range(NULL::unit_status)) AS status
 ), placed AS (
-    SELECT u.*, o.account_id, o.workload FROM units u JOIN orders o ON o.id = u.order_id
+    SELECT u.*, o.account_id, o.workload, o.barred, o.state IN ('open', 'cancelling') AS visible
+      FROM units u JOIN orders o ON o.id = u.order_id
 ), recounted AS (
     SELECT k.kind, k.id, placed.status, count(*) AS n
       FROM placed, LATERAL (VALUES
           ('total'::counter_kind, 0::bigint), ('order', order_id), ('account', account_id),
           ('box', box_id)) k (kind, id)
-     WHERE k.id IS NOT NULL
+     WHERE k.id IS NOT NULL AND (visible OR k.kind = 'order')
      GROUP BY k.kind, k.id, placed.status
 ), kept AS (
     SELECT kind, id, v.status::unit_status AS status, v.n
@@ -17,8 +18,8 @@ WITH statuses AS (
           ('waiting', waiting), ('sent', sent), ('queued', queued), ('processing', processing),
           ('success', success), ('error', error), ('cancelled', cancelled)) v (status, n)
 ), recounted_shares AS (
-    SELECT account_id, workload, count(*) FILTER (WHERE ready) AS ready
-      FROM placed GROUP BY account_id, workload
+    SELECT account_id, workload, count(*) FILTER (WHERE ready AND NOT barred) AS ready
+      FROM placed WHERE visible GROUP BY account_id, workload
 ), flying AS (
     SELECT account_id, count(*) FILTER (WHERE active IS NOT NULL) AS flying
       FROM placed GROUP BY account_id
@@ -55,7 +56,8 @@ SELECT format('history of %s', u.id), count(*) FILTER (WHERE e.kind = 'claimed')
            + (u.active IS NOT NULL)::int
   FROM units u JOIN events e ON e.unit_id = u.id
  GROUP BY u.id
-HAVING count(*) FILTER (WHERE e.kind = 'claimed') <>
+HAVING NOT bool_or(e.kind = 'cancelled') AND (  -- a waiting unit is cancelled without a claim
+       count(*) FILTER (WHERE e.kind = 'claimed') <>
        count(*) FILTER (WHERE e.kind NOT IN ('claimed', 'queued', 'processing', 'retried'))
            + (u.active IS NOT NULL)::int
-    OR count(*) FILTER (WHERE e.kind = 'claimed') <> u.attempt;
+    OR count(*) FILTER (WHERE e.kind = 'claimed') <> u.attempt);
