@@ -1,0 +1,63 @@
+"""The messages between the roles, version 1: what they carry, and how they are read and written."""
+
+from __future__ import annotations
+
+from rtb.model.wire.codec import (
+    MESSAGE_BYTES,
+    MESSAGE_UNITS,
+    NewerVersionError,
+    WireError,
+    decode,
+    encode,
+    parts,
+)
+from rtb.model.wire.messages import (
+    VERSION,
+    AgentState,
+    Barrier,
+    Control,
+    Ended,
+    Gave,
+    Held,
+    Launching,
+    Message,
+    Out,
+    Presence,
+    Report,
+    Roll,
+    Status,
+    StatusKind,
+    Track,
+    Unit,
+    UnitKey,
+    Work,
+)
+
+__all__ = [
+    "MESSAGE_BYTES",
+    "MESSAGE_UNITS",
+    "VERSION",
+    "AgentState",
+    "Barrier",
+    "Control",
+    "Ended",
+    "Gave",
+    "Held",
+    "Launching",
+    "Message",
+    "NewerVersionError",
+    "Out",
+    "Presence",
+    "Report",
+    "Roll",
+    "Status",
+    "StatusKind",
+    "Track",
+    "Unit",
+    "UnitKey",
+    "WireError",
+    "Work",
+    "decode",
+    "encode",
+    "parts",
+]

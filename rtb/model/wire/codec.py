@@ -1,0 +1,154 @@
+"""Messages as bytes: read with care, and cut to a size that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from rtb.errors import RtbError
+from rtb.model.names import BadNameError, check_box
+from rtb.model.wire.messages import (
+    VERSION,
+    Barrier,
+    Control,
+    Message,
+    Out,
+    Report,
+    Roll,
+    Status,
+    Track,
+    UnitKey,
+    Work,
+)
+
+__all__ = [
+    "MESSAGE_BYTES",
+    "MESSAGE_UNITS",
+    "NewerVersionError",
+    "WireError",
+    "decode",
+    "encode",
+    "parts",
+]
+
+#: Messages are cut at this many bytes of units ...
+MESSAGE_BYTES = 128 * 1024
+#: ... and at this many units.
+MESSAGE_UNITS = 2000
+_M = TypeVar("_M")
+
+
+class WireError(RtbError):
+    """A message that cannot be read: it belongs in the queue ``dead``, with this reason."""
+
+
+class NewerVersionError(RtbError):
+    """A message of a newer schema version: leave it unacked and say so; upgrade this role."""
+
+
+class _Head(msgspec.Struct):
+    v: int
+
+
+_encoder = msgspec.json.Encoder()
+_head = msgspec.json.Decoder(_Head)
+_decoders: dict[str, msgspec.json.Decoder[Any]] = {
+    "out": msgspec.json.Decoder(Out),
+    "track": msgspec.json.Decoder(Track),
+    "roll": msgspec.json.Decoder(Roll),
+    "work": msgspec.json.Decoder(Work),
+    "status.queued": msgspec.json.Decoder(Report),
+    "status": msgspec.json.Decoder(Status),
+    "control": msgspec.json.Decoder(Control),
+    "barrier": msgspec.json.Decoder(Barrier),
+}
+_LARGEST = 2**63 - 1
+
+
+def encode(message: Message) -> bytes:
+    """Return *message* as JSON."""
+    return _encoder.encode(message)
+
+
+def decode(routing_key: str, body: bytes) -> Message:
+    """Return the message that *body* is, by the routing key that it came with.
+
+    :raises NewerVersionError: it is of a later schema version than this code
+    :raises WireError: it is no message, or not one that the routing key promises
+    """
+    decoder = _decoders.get(routing_key) or _decoders.get(routing_key.partition(".")[0])
+    if decoder is None:
+        raise WireError(f"no message travels by {routing_key[:80]!r}")
+    try:
+        message: Message = decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as problem:
+        if _version(body) > VERSION:
+            raise NewerVersionError(f"schema version {_version(body)}") from problem
+        raise WireError(str(problem)) from problem
+    if message.v > VERSION:
+        raise NewerVersionError(f"schema version {message.v}")
+    if message.v < 1:
+        raise WireError(f"no schema version {message.v}")
+    _check(routing_key, message)
+    return message
+
+
+def _version(body: bytes) -> int:
+    try:
+        return _head.decode(body).v
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return 0
+
+
+def _check(routing_key: str, message: Message) -> None:
+    if isinstance(message, Status) and routing_key != f"status.{message.kind}":
+        raise WireError(f"a {message.kind} came by {routing_key[:80]!r}")
+    if isinstance(message, Report):
+        _check_box(message.box)
+    for unit, attempt in _keys(message):
+        if not (0 < unit <= _LARGEST and 0 < attempt < 2**31):
+            raise WireError(f"no unit {unit}, attempt {attempt}")
+
+
+def _check_box(box: str) -> None:
+    try:
+        check_box(box)
+    except BadNameError as problem:
+        raise WireError(str(problem)) from problem
+
+
+def _keys(message: Message) -> Iterator[UnitKey]:
+    match message:
+        case Out(units=units) | Status(units=units):
+            for entry in units:
+                yield entry.unit, entry.attempt
+        case Report(units=units):
+            yield from units
+        case Track(holding=holding):
+            for held in holding:
+                yield held.unit, held.attempt
+        case Work(give=give, drop=drop):
+            for entry in give:
+                yield entry.unit, entry.attempt
+            yield from drop
+        case Control(closed=closed):
+            yield from closed
+        case _:
+            return
+
+
+def parts(entries: Iterable[_M]) -> Iterator[list[_M]]:
+    """Yield *entries* in lists that fit a message each: by bytes of JSON and by count."""
+    part: list[_M] = []
+    size = 0
+    for entry in entries:
+        length = len(_encoder.encode(entry))
+        if part and (size + length > MESSAGE_BYTES or len(part) == MESSAGE_UNITS):
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += length
+    if part:
+        yield part
