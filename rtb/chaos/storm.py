@@ -57,7 +57,7 @@ class Coverage:
         if not self._on or not points or self._random.random() < 0.15:
             return ""
         point = self._random.choice(points)
-        return f"{point}:1" if point in _SELDOM else f"{point}:0.1"
+        return f"{point}:1" if point in _SELDOM else f"{point}:0.25"
 
     def ended(self, end: End) -> None:
         """Count what *end* met."""
