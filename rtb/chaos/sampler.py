@@ -84,6 +84,8 @@ class Sampler:
         return response.code, response.headers.hasHeader(b"retry-after"), body
 
     def _note(self, answer: Answer, body: bytes) -> None:
+        if not self._clock.running:
+            return  # asked before it was told to stop, answered by an API that stops
         if answer.code == 200 and answer.path == "/":
             said = msgspec.json.decode(body)
             units = said["units"]

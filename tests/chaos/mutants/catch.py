@@ -245,7 +245,11 @@ async def lost_confirm(stand: Stand) -> None:
 
 
 async def redelivered(stand: Stand) -> None:
-    """A leader hands a unit out and is gone before it has acked the box message."""
+    """A leader hands a unit out and is gone before it has acked the box message.
+
+    Its agent runs it and is heard no more; the next leader has another agent.
+    """
+    stand.settings["RTB_EPOCH"] = "5"  # nobody is to give it up meanwhile
     await stand.start("api")
     await stand.start("agent")
     await stand.until(lambda: stand.sql("SELECT 1 FROM gate"))
@@ -272,16 +276,21 @@ async def redelivered(stand: Stand) -> None:
     state: dict[str, Any] = {"capacity": 5, "queued": 0, "utilization": 0.0, "slots": 8, "busy": 0}
     report = Report(**words, **state, number=1, workloads=["default"], units=[])
     await send("status.queued", report)
-    await stand.place(0.0)
+    await stand.place(1.0)
     await stand.until(lambda: "out" in got)
     units = decode("out.outbox", got["out"].body).units  # type: ignore[union-attr]
     await send(f"work.{agent}", Work(**words, number=1, give=units))  # type: ignore[arg-type]
+    await stand.until(lambda: stand.lines("start"))
+    stand.proxies["lost agent"] = stand.proxies["agent"]
+    stand.proxies["lost agent"].silence()
     await stand.until(lambda: stand.lines("end"))
     await first.stopService()
+    await stand.start("agent")
     await stand.start("leader")
     await stand.until(lambda: stand.sql(f"SELECT 1 FROM boxes WHERE leader <> '{leader}'"))
-    await stand.pause(3.0)
-    assert max(stand.lines("start").values()) == 1
+    for _ in range(80):
+        assert max(stand.lines("start").values()) == 1
+        await stand.pause(0.1)
 
 
 async def flood(stand: Stand) -> None:
