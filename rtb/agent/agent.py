@@ -32,6 +32,7 @@ from rtb.model.wire import (
     Control,
     Ended,
     Gave,
+    NewerVersionError,
     Presence,
     Roll,
     StatusKind,
@@ -203,6 +204,10 @@ class Agent(Service):
             message = decode(delivery.routing_key, delivery.body)
             if not isinstance(message, (Work, Roll, Control)):
                 raise WireError(f"{type(message).__name__} is not for agents")
+        except NewerVersionError as problem:
+            # Left unacked; it goes with the queue, and its units are rescued.
+            self._log.error("a message of {problem}: upgrade this agent", problem=problem)
+            return
         except RtbError as problem:
             self._client.bury(delivery, str(problem), f"agent {self._identity.name}").addErrback(
                 self._unsaid

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -30,6 +30,9 @@ from rtb.settings import Settings
 
 __all__ = ["Api"]
 
+#: Seconds that what is under way may take to be committed when the API ends.
+_COMMIT_LIMIT = 2.0
+
 
 class Api(MultiService):
     """Listens to people at once, and to leaders and agents when the ledger is open.
@@ -44,6 +47,7 @@ class Api(MultiService):
         self, reactor: Any, settings: Settings, client: BrokerClient, random: Random
     ) -> None:
         super().__init__()
+        self._reactor = reactor
         self._client = client
         incarnation = new_incarnation(random.randbytes)
         post = Post(incarnation)
@@ -93,11 +97,13 @@ class Api(MultiService):
     async def _stop(self) -> None:
         # Nothing new comes in; what is under way is committed; then the connections close.
         await self._web.stopService()
-        for service in (self._epochs, self._inbox, self._dispatcher):
-            if service.running:
-                stopped = service.stopService()
-                if stopped is not None:
-                    await stopped
+        working = [
+            service for service in (self._epochs, self._inbox, self._dispatcher) if service.running
+        ]
+        stopped = DeferredList([maybeDeferred(service.stopService) for service in working])
+        # A frozen ledger does not hold it up: what is not committed is delivered again.
+        stopped.addTimeout(_COMMIT_LIMIT, self._reactor)
+        await stopped.addErrback(self._uncommitted)
         await super().stopService()
         self._books.close()
         self._reads.close()
@@ -105,6 +111,10 @@ class Api(MultiService):
     def stopService(self) -> Deferred[None]:
         """Finish what is under way."""
         return Deferred.fromCoroutine(self._stop())
+
+    def _uncommitted(self, failure: Failure) -> None:
+        why = failure.getErrorMessage() or "it took too long"
+        self._log.warn("ends without waiting for the ledger: {why}", why=why)
 
     def _opened(self, _: None) -> None:
         if not self.running:

@@ -29,6 +29,7 @@ from rtb.model.wire import (
     Control,
     Ended,
     Gave,
+    NewerVersionError,
     Out,
     Roll,
     Status,
@@ -128,6 +129,8 @@ class Reign:
     def end(self) -> None:
         """Hand out nothing more, from now on: somebody else may lead."""
         self._phase = _Phase.OVER
+        if not self._ledger_known.called:
+            self._ledger_known.callback(None)  # nobody shall wait for it any more
         self._reporter.stop()
         if self._beat.running:
             self._beat.stop()
@@ -197,6 +200,10 @@ class Reign:
             message = decode(delivery.routing_key, delivery.body)
             if not isinstance(message, kind):
                 raise WireError(f"{type(message).__name__} where {kind.__name__} belongs")
+        except NewerVersionError as problem:
+            # Left unacked: whoever leads after an upgrade may read it.
+            self._log.error("a message of {problem}: upgrade this leader", problem=problem)
+            return None
         except RtbError as problem:
             self._client.bury(delivery, str(problem), f"leader of {self.box}").addErrback(
                 self._unsaid

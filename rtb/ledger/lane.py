@@ -60,10 +60,8 @@ class _Connection(txpostgres.Connection):
 
     def __init__(self, reactor: Any) -> None:
         super().__init__(reactor=reactor)
-        #: The names of the queries that are prepared on it, and of those that the statement under
-        #: way prepares.
+        #: The names of the queries that are prepared on it.
         self.prepared: set[str] = set()
-        self.preparing: set[str] = set()
 
     def continuePolling(self, swallowErrors: bool = False) -> None:
         super().continuePolling(swallowErrors=True)
@@ -109,6 +107,7 @@ class Lane:
         self._tables_gone = tables_gone
         self._lock = DeferredLock()
         self._connection: _Connection | None = None
+        self._ended = False
 
     async def run(
         self,
@@ -137,7 +136,11 @@ class Lane:
         await self._lock.acquire()
         try:
             if self._connection is None or self._connection.closed:
-                self._connection = await self._open()
+                connection = await self._open()
+                if self._ended:
+                    _shut(connection)
+                    raise LedgerUnavailableError("closed meanwhile")
+                self._connection = connection
             connection = self._connection
             prepared = len(connection.prepared)
             try:
@@ -150,7 +153,8 @@ class Lane:
             self._lock.release()
 
     def close(self) -> None:
-        """Close the connection; a statement that is under way fails."""
+        """Close the connection, for good; a statement that is under way fails."""
+        self._ended = True
         connection, self._connection = self._connection, None
         if connection is not None:
             _shut(connection)
@@ -203,8 +207,7 @@ class Lane:
         except TooSlowError:
             self._forget(connection)
             raise
-        except (ValueError, UnicodeError) as problem:  # NUL or a lone surrogate: never sent
-            connection.prepared -= connection.preparing
+        except (ValueError, UnicodeError) as problem:  # NUL or a lone surrogate in a text
             raise BadDataError(str(problem)) from problem
         except ConnectionDone as problem:  # closed by this process, while it stops
             raise LedgerUnavailableError("the connection was closed") from problem
@@ -223,9 +226,6 @@ class Lane:
             gone = SchemaError(f"{words}: run `rtb migrate`")
             self._tables_gone(gone)
             return gone
-        if state == "26000":  # an error kept it from being prepared
-            self._forget(connection)
-            return LedgerUnavailableError(words)
         if state.startswith(("40", "55P03")):  # deadlock, lock time-out: nothing took effect
             return LedgerUnavailableError(words)
         self._forget(connection)
@@ -244,10 +244,9 @@ def _compose(
 ) -> tuple[str, Mapping[str, object]]:
     text: list[str] = []
     values: dict[str, object] = {}
-    connection.preparing = {query.name for query, _ in calls} - connection.prepared
-    connection.prepared |= connection.preparing
     for query, parameters in calls:
-        if query.name in connection.preparing:
+        if query.name not in connection.prepared:
+            connection.prepared.add(query.name)
             text.append(query.prepare)
         text.append(query.execute)
         values |= {f"{query.name}_{name}": value for name, value in parameters.items()}

@@ -2,7 +2,7 @@
 
 One relation holds these together: whoever lives is heard several times before an epoch ends, so
 that only real silence lasts for the three epochs after which a unit is rescued. A shorter epoch
-makes everything quicker; a longer one than 10 s makes nothing slower but the rescue.
+makes everything quicker; one longer than 10 s slows nothing but full reports and the rescue.
 """
 
 from __future__ import annotations

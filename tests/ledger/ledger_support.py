@@ -44,7 +44,11 @@ class Ledger:
 
     database: Database
     connection: Any
-    id: str
+
+    @property
+    def id(self) -> str:
+        """The ledger's own id."""
+        return str(self.one("SELECT ledger_id FROM gate"))
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return the rows of *statement*."""

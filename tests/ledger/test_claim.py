@@ -140,11 +140,13 @@ async def test_the_emptiest_box_is_first(books: Books, ledger: Ledger) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_four_claimers_never_exceed_n(
-    open_books: Callable[..., Books], ledger: Ledger
+    open_books: Callable[..., Books], ledger: Ledger, request: pytest.FixtureRequest
 ) -> None:
     """T12. PostgreSQL itself refuses whoever would commit more than N, at every statement."""
     bound, total = 10, 240
-    ledger.sql(f"ALTER TABLE counters ADD CHECK (kind <> 'box' OR sent + queued <= {bound})")
+    check = f"CHECK (kind <> 'box' OR sent + queued <= {bound})"
+    ledger.sql(f"ALTER TABLE counters ADD CONSTRAINT bound {check}")
+    request.addfinalizer(lambda: ledger.sql("ALTER TABLE counters DROP CONSTRAINT bound"))
     claimers = [open_books() for _ in range(4)]
     await lead(claimers[0], capacity=bound)
     for account in ("ada", "bob", "cy"):

@@ -56,18 +56,22 @@ async def test_several_processes_migrate_at_the_same_time(reactor: Any, database
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_file_that_was_edited_is_noticed(reactor: Any, ledger: Ledger) -> None:
-    ledger.sql("UPDATE migrations SET sha256 = 'other' WHERE name LIKE '0001%%'")
+async def test_a_file_that_was_edited_is_noticed(reactor: Any, database: Database) -> None:
+    await migrate(reactor, database)
+    rows(database, "UPDATE migrations SET sha256 = 'other' WHERE name LIKE '0001%'")
     with pytest.raises(SchemaError, match=r"0001_books\.sql was changed after it was applied"):
-        await migrate(reactor, ledger.database)
+        await migrate(reactor, database)
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_newer_rtb_is_noticed_and_the_lock_given_back(reactor: Any, ledger: Ledger) -> None:
-    ledger.sql("INSERT INTO migrations (name, sha256) VALUES ('9999_later.sql', 'x')")
+async def test_a_newer_rtb_is_noticed_and_the_lock_given_back(
+    reactor: Any, database: Database
+) -> None:
+    await migrate(reactor, database)
+    rows(database, "INSERT INTO migrations (name, sha256) VALUES ('9999_later.sql', 'x')")
     for _ in range(2):  # the second time would wait for the first one's lock
         with pytest.raises(SchemaError, match=r"a newer rtb applied 9999_later\.sql: upgrade"):
-            await migrate(reactor, ledger.database)
+            await migrate(reactor, database)
 
 
 @pytest_twisted.ensureDeferred

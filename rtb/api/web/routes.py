@@ -26,7 +26,7 @@ from rtb.model.orders import read_order
 __all__ = ["ANSWER_SECONDS", "ROUTES", "Answer", "Resources", "Route", "make_app"]
 
 #: Whoever asks has an answer after this long, whatever is away.
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 1.8
 _PAGE = 100
 _FIRST = 20
 _AGENT_MAX = 255

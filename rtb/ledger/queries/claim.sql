@@ -7,7 +7,7 @@ UPDATE gate SET claims = claims + 1 WHERE one AND going;
 -- Opens up to :most attempts for a box (:box, or the one with the most room), in fair order.
 WITH candidates AS MATERIALIZED (
     SELECT b.id, b.name, b.workloads, e.epoch, g.ledger_id,
-           least(b.capacity - coalesce(c.sent + c.queued, 0), %(most)s::integer) AS room
+           b.capacity - coalesce(c.sent + c.queued, 0) AS free
       FROM boxes b
       JOIN box_states s USING (id)
       CROSS JOIN gate g
@@ -18,7 +18,8 @@ WITH candidates AS MATERIALIZED (
        AND b.capacity > coalesce(c.sent + c.queued, 0)
        AND EXISTS (SELECT FROM shares WHERE workload = ANY (b.workloads) AND ready > 0)
 ), box AS MATERIALIZED (
-    SELECT * FROM candidates ORDER BY room DESC, id LIMIT 1
+    SELECT *, least(free, %(most)s::integer) AS room
+      FROM candidates ORDER BY free DESC, id LIMIT 1
 ), heads AS MATERIALIZED (
     -- The first accounts in fair order; more than there is room for cannot be needed.
     SELECT s.account_id, s.flying, s.weight, s.served, sum(s.ready)::bigint AS ready
