@@ -87,6 +87,7 @@ class Inbox(Service):
         self._letters: deque[_Letter] = deque()
         self._session: Session | None = None
         self._pulse = Pulse(self._flush, self._failed)
+        self._orphans = Pulse(self._ask_for_orphans, self._not_asked)
         #: Why this API cannot apply what came, for readiness; empty when it can.
         self.problem = ""
 
@@ -101,13 +102,30 @@ class Inbox(Service):
         await session.consume(
             _QUEUE, lambda delivery: self._received(session, delivery), prefetch=_PREFETCH
         )
-        await self._applier.ask_for_orphans()
+        self._orphans.kick()
 
     async def stopService(self) -> None:
         """Apply no more than the flush under way; the rest stays the broker's."""
         super().stopService()
         self._letters.clear()
         await self._pulse.stop()
+
+    async def _ask_for_orphans(self) -> None:
+        """Ask once a session, when the ledger is there: it costs no session that it is not."""
+        session = self._session
+        while session is self._session and self.running:
+            try:
+                await self._applier.ask_for_orphans()
+            except LedgerError as problem:
+                self._log.debug("orphans wait: {why}", why=str(problem))
+                await deferLater(self._reactor, _RETRY_MOST, lambda: None)
+            else:
+                return
+
+    def _not_asked(self, failure: Failure) -> None:
+        # This process stops, or the next session asks.
+        failure.trap(RtbError, BrokerError)
+        self._log.debug("orphans not asked for: {why}", why=failure.getErrorMessage())
 
     def _received(self, session: Session, delivery: Delivery) -> None:
         if session is not self._session or self.problem:

@@ -18,7 +18,7 @@ def verdict(outcome: Outcome) -> Iterator[str]:
     for name, problems in broken(outcome.evidence).items():
         title = (CHECKS[name].__doc__ or "").partition("\n")[0]
         yield f"BROKEN {title} ({len(problems)} times)"
-        yield from (f"    {problem}" for problem in problems[:_SHOWN])
+        yield from (f"    {problem}" for problem in list(dict.fromkeys(problems))[:_SHOWN])
 
 
 def describe(outcome: Outcome) -> str:

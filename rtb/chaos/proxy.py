@@ -24,6 +24,8 @@ class _Mode(Enum):
     OPEN = auto()
     #: What comes is kept, and forwarded when the proxy is mended.
     SILENT = auto()
+    #: What comes from the server is kept.
+    MUTE = auto()
     #: Some bytes at each tick.
     SLOW = auto()
 
@@ -113,6 +115,10 @@ class Proxy:
         """Pass nothing on, in neither direction, and let nobody know."""
         self._mode = _Mode.SILENT
 
+    def mute(self) -> None:
+        """Pass on what roles say, and nothing that comes back: confirms are lost."""
+        self._mode = _Mode.MUTE
+
     def slow(self, rate: int) -> None:
         """Pass *rate* bytes a second on, per connection and direction."""
         self._mode, self._rate = _Mode.SLOW, rate
@@ -157,7 +163,8 @@ class Proxy:
 
     def flush(self, end: _End) -> None:
         """Pass on what *end* keeps, unless there is a fault."""
-        if self._mode is _Mode.OPEN:
+        near = isinstance(end, _Near)
+        if self._mode is _Mode.OPEN or (self._mode is _Mode.MUTE and near):
             end.forward(None)
 
     def forget(self, end: _End) -> None:

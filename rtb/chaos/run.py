@@ -115,6 +115,7 @@ class Run:
             await self._finish()
         finally:
             await self._close()
+            self._write_notes()
         return Outcome(
             self._seed,
             self.evidence,
@@ -129,6 +130,7 @@ class Run:
 
     async def _start(self) -> None:
         await self._system.prepare()
+        self._coverage.begin()
         for slot in self._system.slots:
             slot.failpoint = self._coverage.choose
             slot.ended_with = self._ended
@@ -153,7 +155,6 @@ class Run:
         counting = LoopingCall(self._count_up)
         counting.clock = self._reactor
         counting.start(1.0)
-        self._coverage.begin()
         await self._storm.blow(tier.faults, tier.gap)
         await feeding
         await self._until_met(span * 0.5)
@@ -225,7 +226,7 @@ class Run:
 
     def _injected_in_storm(self, letter: Letter) -> bool:
         key, body, _ = letter
-        return (key, body) in self._storm.injected or key == "status"
+        return (key, body) in self._storm.injected
 
     def _compare(self, messages: Counter[tuple[str, bytes]], letters: list[Letter]) -> None:
         self.evidence.dead_expected = sum(messages.values())
@@ -290,6 +291,12 @@ class Run:
                 self._unseen = type(problem).__name__  # the ledger is under attack
 
         return Deferred.fromCoroutine(count())
+
+    def _write_notes(self) -> None:
+        """Leave what happened when, beside the logs."""
+        notes = [(end.at, f"{end.slot} ended: {end.cause or '?'}, {end.how}") for end in self._ends]
+        lines = [f"{at:9.2f}  {what}" for at, what in sorted(notes + self._storm.notes)]
+        (self._system.directory / "notes.txt").write_text("\n".join(lines) + "\n")
 
     def _read_log(self, name: str, log: Path) -> None:
         for line in log.read_text(errors="replace").splitlines():

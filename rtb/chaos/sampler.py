@@ -36,8 +36,9 @@ class Sampler:
         self._answers = answers
         self._count = 0
         self._asking = 0
-        #: The life that has answered once: before, it may still be starting.
+        #: The life that answered last, and when it did so first: before, it was starting.
         self._awake = 0
+        self._awake_at = 0.0
         self._clock = LoopingCall(self._sample)
         self._clock.clock = reactor
         #: Units settled, as last shown, and when that last grew.
@@ -72,7 +73,8 @@ class Sampler:
         finally:
             self._asking -= 1
         took = self._reactor.seconds() - began
-        self._awake = life
+        if life != self._awake:
+            self._awake, self._awake_at = life, self._reactor.seconds()
         late = took > 2.0 and not self.slot.lived_through(life, began)
         self._note(Answer(began, self.slot.name, path, 0.0 if late else took, code, retry), body)
 
@@ -82,6 +84,8 @@ class Sampler:
         return response.code, response.headers.hasHeader(b"retry-after"), body
 
     def _note(self, answer: Answer, body: bytes) -> None:
+        if not self._clock.running:
+            return  # asked before it was told to stop, answered by an API that stops
         if answer.code == 200 and answer.path == "/":
             said = msgspec.json.decode(body)
             units = said["units"]
@@ -105,7 +109,11 @@ class Sampler:
         self, failure: Failure, path: str, began: float, life: int, took: float
     ) -> None:
         await deferLater(self._reactor, _EXCUSE, lambda: None)
-        if self._awake != life or not self.slot.lived_through(life, began):
+        if (
+            self._awake != life
+            or began < self._awake_at
+            or not self.slot.lived_through(life, began)
+        ):
             return
         why = failure.getErrorMessage()
         self._answers.append(Answer(began, self.slot.name, path, took, None, why=why))

@@ -57,7 +57,7 @@ class Coverage:
         if not self._on or not points or self._random.random() < 0.15:
             return ""
         point = self._random.choice(points)
-        return f"{point}:1" if point in _SELDOM else f"{point}:0.1"
+        return f"{point}:1" if point in _SELDOM else f"{point}:0.25"
 
     def ended(self, end: End) -> None:
         """Count what *end* met."""
@@ -97,7 +97,8 @@ class Storm:
         self.counts: Counter[str] = Counter()
         #: When servers were killed, by server.
         self.server_kills: list[tuple[float, str]] = []
-        self.wiped_at: list[float] = []
+        #: What was done, and when.
+        self.notes: list[tuple[float, str]] = []
         #: Bad messages that were sent meanwhile; a wiped broker may have lost them.
         self.injected: set[Bad] = set()
         self._faults: dict[str, Callable[[], _Work]] = {
@@ -136,6 +137,7 @@ class Storm:
             if self._sandbox is None and name.split()[-1] in ("postgres", "rabbit", "alarm"):
                 continue
             self.counts[name] += 1
+            self._note(name)
             under_way.append(Deferred.fromCoroutine(self._faults[name]()))
         await gatherResults(under_way, consumeErrors=True)
 
@@ -146,6 +148,9 @@ class Storm:
         for proxies in self._system.proxies.values():
             for proxy in proxies.values():
                 proxy.mend()
+
+    def _note(self, what: str) -> None:
+        self.notes.append((self._reactor.seconds(), what))
 
     def _pause(self, seconds: float) -> Deferred[None]:
         return deferLater(self._reactor, seconds, lambda: None)
@@ -158,10 +163,12 @@ class Storm:
     async def _kill(self, kind: str) -> None:
         slot = self._random.choice(self._system.of_kind(kind))
         slot.thaw()
+        self._note(f"  kill {slot.name}")
         slot.kill()
 
     async def _kill_two(self) -> None:
         for slot in self._random.sample(self._system.slots, 2):
+            self._note(f"  kill {slot.name}")
             slot.kill()
 
     async def _terminate(self) -> None:
@@ -174,23 +181,28 @@ class Storm:
             slot = self._random.choice(slots)
             # Before it has installed its signal handlers SIGTERM is a kill.
             if self._reactor.seconds() - slot.born_at > 3.0:
+                self._note(f"  SIGTERM to {slot.name}")
                 slot.terminate()
 
     async def _freeze(self, kind: str) -> None:
         slot = self._random.choice(self._system.of_kind(kind))
+        self._note(f"  freeze {slot.name}")
         slot.freeze()
         if kind == "agent":
             # Longer than its units live on when nobody vouches for them.
             await self._pause(self._system.shape.epoch * 6 + self._length())
         else:
             await self._pause(self._length())
+        self._note(f"  thaw {slot.name}")
         slot.thaw()
 
     # ---- links
 
     def _link(self) -> Any:
-        proxies = self._random.choice(list(self._system.proxies.values()))
-        return self._random.choice(list(proxies.values()))
+        name, proxies = self._random.choice(list(self._system.proxies.items()))
+        server, proxy = self._random.choice(list(proxies.items()))
+        self._note(f"  {name} to {server}")
+        return proxy
 
     async def _silence(self) -> None:
         link = self._link()
@@ -260,7 +272,6 @@ class Storm:
             with self._without("rabbit"):
                 if wipe:
                     rabbit.wipe()
-                    self.wiped_at.append(self._reactor.seconds())
                 await self._pause(2.5)
             await rabbit.start_again()
 

@@ -48,7 +48,7 @@ TIERS: Mapping[str, Tier] = {
     "push": Tier(
         runs=1,
         units=500,
-        gap=1.6,
+        gap=1.5,
         faults={**_RUN, "kill rabbit": 1, "freeze rabbit": 1, "wipe rabbit": 1, "memory alarm": 1},
         failpoints=1,
         long=12.0,
