@@ -57,6 +57,7 @@ async def test_a_killed_agent_is_witnessed_and_replaced(yarn_line: YarnLine) -> 
     await line.until(lambda summary: summary.units.processing == 2)
 
 
+@pytest.mark.long
 @ensure
 async def test_the_death_of_the_application_master_costs_no_unit(yarn_line: YarnLine) -> None:
     line = yarn_line.line
@@ -72,6 +73,7 @@ async def test_the_death_of_the_application_master_costs_no_unit(yarn_line: Yarn
     assert yarn_line.kinds() == {"claimed": 4, "queued": 4, "processing": 4, "success": 4}
 
 
+@pytest.mark.long
 @ensure
 async def test_the_death_of_the_resource_manager_and_the_leader_costs_no_unit(
     yarn_line: YarnLine,
@@ -99,6 +101,7 @@ async def test_the_death_of_the_resource_manager_and_the_leader_costs_no_unit(
     line.check()
 
 
+@pytest.mark.long
 @ensure
 async def test_a_lost_node_proves_nothing(yarn_line: YarnLine) -> None:
     """Its processes run on, finish what they have, and are told to leave."""
@@ -107,7 +110,7 @@ async def test_a_lost_node_proves_nothing(yarn_line: YarnLine) -> None:
         units=2,
         AGENTS="2:2",
         AGENT_SLOTS="1",
-        WORKLOADS="default=coinflip:error=0,seconds=35",
+        WORKLOADS="default=coinflip:error=0,seconds=60",
     )
     await line.until(lambda summary: summary.units.processing == 2)
     agents = yarn_line.agents()
@@ -118,9 +121,9 @@ async def test_a_lost_node_proves_nothing(yarn_line: YarnLine) -> None:
     cluster.nodes[victim.number - 1].signal(signal.SIGKILL)
     (left, *_) = [pid for pid, port in agents.items() if port == str(victim.address)]
     # Its container is given up and replaced elsewhere while it still runs its unit.
-    await yarn_line.until_service(lambda service: left_alone(service, agents, yarn_line), limit=40)
+    await yarn_line.until_service(lambda service: left_alone(service, agents, yarn_line), limit=70)
     assert left in yarn_line.agents()
-    await line.until_settled(2, limit=120)
+    await line.until_settled(2, limit=180)
     assert yarn_line.kinds() == {"claimed": 2, "queued": 2, "processing": 2, "success": 2}
     await cluster.start_node(victim.number - 1)
     await line.end()
@@ -142,7 +145,7 @@ def left_alone(service: object, agents: dict[int, str], yarn_line: YarnLine) -> 
     [
         ({"YARN_QUEUE": "nowhere"}, "queue"),
         ({"YARN_MEMORY": "100000"}, "larger than configured"),
-        ({"YARN_CORES": "16", "AGENTS": "3:3"}, "no room"),
+        ({"YARN_MEMORY": "3000", "AGENTS": "3:3"}, "no room"),
     ],
 )
 async def test_what_cannot_work_is_said_in_words(
