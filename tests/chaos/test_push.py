@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _RTB = [sys.executable, "-c", "from rtb.cli import main; main()"]
 
 
+@pytest.mark.long
 def test_push(public_directory: Path) -> None:
     """As a process of its own: it starts its own servers, and its faults are nobody else's."""
     done = subprocess.run(
