@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,7 +48,7 @@ class Containers:
                 "RTB_YARN_RM": ",".join(self._cluster.addresses),
                 # Eight of them fit on the private nodes.
                 "RTB_YARN_MEMORY": "256",
-                "RTB_YARN_COMMAND": f"{Path(sys.executable).with_name('twistd')} -n --pidfile= "
+                "RTB_YARN_COMMAND": f"{shlex.quote(str(Path(sys.executable).with_name('twistd')))} -n --pidfile= "
                 "rtb-agent",
             }
             if os.environ.get("PYTHONPATH"):

@@ -45,7 +45,7 @@ async def test_what_a_command_gets(workload: Any, unit: Any, monkeypatch: Any) -
     monkeypatch.setenv("SOME_SECRET", "canary")
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     code = "import json,os,sys;print(json.dumps([json.load(sys.stdin),dict(os.environ)]))"
-    command = workload(f"command:{sys.executable} -c {shlex.quote(code)}")
+    command = workload(f"command:{shlex.quote(sys.executable)} -c {shlex.quote(code)}")
     outcome = await command.start(unit({"é": [1, "x" * 60_000]}, limit=60)).done
     document, environment = json.loads(outcome.result.replace(b"x" * 60_000, b"x"))
     assert document == {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from signal import SIGKILL
@@ -49,7 +50,7 @@ class YarnLine:
             "RTB_YARN_USER": "rtb",
             "RTB_YARN_SERVICE": self.service,
             "RTB_YARN_MEMORY": "256",
-            "RTB_YARN_COMMAND": f"{Path(sys.executable).with_name('twistd')} -n --pidfile= "
+            "RTB_YARN_COMMAND": f"{shlex.quote(str(Path(sys.executable).with_name('twistd')))} -n --pidfile= "
             "rtb-agent",
             "RTB_YARN_ENV": f"PYTHONPATH={ROOT}",
             "RTB_YARN_AMQP_URL_FILE": str(url),
