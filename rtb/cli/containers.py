@@ -44,12 +44,12 @@ class Containers:
         if self._cluster is not None:
             click.echo("starting a private YARN cluster ...", err=True)
             await self._cluster.start()
+            twistd = shlex.quote(str(Path(sys.executable).with_name("twistd")))
             chosen |= {
                 "RTB_YARN_RM": ",".join(self._cluster.addresses),
                 # Eight of them fit on the private nodes.
                 "RTB_YARN_MEMORY": "256",
-                "RTB_YARN_COMMAND": f"{shlex.quote(str(Path(sys.executable).with_name('twistd')))} -n --pidfile= "
-                "rtb-agent",
+                "RTB_YARN_COMMAND": f"{twistd} -n --pidfile= rtb-agent",
             }
             if os.environ.get("PYTHONPATH"):
                 chosen["RTB_YARN_ENV"] = f"PYTHONPATH={os.environ['PYTHONPATH']}"

@@ -39,6 +39,7 @@ class YarnLine:
         url = self.line.directory / "amqp-url"
         url.touch(mode=0o600)
         url.write_text(self.line.environment["RTB_AMQP_URL"])
+        twistd = shlex.quote(str(Path(sys.executable).with_name("twistd")))
         self.line.environment |= {
             "RTB_LAUNCHER": "yarn",
             "RTB_AGENTS": "0:2",
@@ -50,8 +51,7 @@ class YarnLine:
             "RTB_YARN_USER": "rtb",
             "RTB_YARN_SERVICE": self.service,
             "RTB_YARN_MEMORY": "256",
-            "RTB_YARN_COMMAND": f"{shlex.quote(str(Path(sys.executable).with_name('twistd')))} -n --pidfile= "
-            "rtb-agent",
+            "RTB_YARN_COMMAND": f"{twistd} -n --pidfile= rtb-agent",
             "RTB_YARN_ENV": f"PYTHONPATH={ROOT}",
             "RTB_YARN_AMQP_URL_FILE": str(url),
         }

@@ -5,6 +5,7 @@ Not part of the ordinary run: ``pytest tests/chaos/mutants/catch.py``.
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from collections import Counter
@@ -72,7 +73,7 @@ class Stand:
             "RTB_SEED_COUNT": "0",
             "RTB_EPOCH": str(EPOCH),
             "RTB_DRAIN_TIMEOUT": "0.1",
-            "RTB_WORKLOADS": f"default=command:{sys.executable} -I -S {errand.__file__} "
+            "RTB_WORKLOADS": f"default=command:{shlex.quote(sys.executable)} -I -S {shlex.quote(errand.__file__)} "
             f"{self.executions}",
             **self.settings,
         }
