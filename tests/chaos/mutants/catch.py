@@ -73,8 +73,8 @@ class Stand:
             "RTB_SEED_COUNT": "0",
             "RTB_EPOCH": str(EPOCH),
             "RTB_DRAIN_TIMEOUT": "0.1",
-            "RTB_WORKLOADS": f"default=command:{shlex.quote(sys.executable)} -I -S {shlex.quote(errand.__file__)} "
-            f"{self.executions}",
+            "RTB_WORKLOADS": "default=command:"
+            + shlex.join([sys.executable, "-I", "-S", str(errand.__file__), str(self.executions)]),
             **self.settings,
         }
         service: Any = getattr(build, kind)(Settings.load({}, environ), self.reactor)
