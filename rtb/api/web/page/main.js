@@ -160,7 +160,7 @@ window.addEventListener("resize", () => chart.resize());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.draw());
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && drawer.close()) return remember();
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, dialog")) return null;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, dialog[open]")) return null; // a closed dialog keeps the focus until the next frame
   const statuses = ["waiting", "queued", "processing", "success", "error"];
   if (event.key === "/") { event.preventDefault(); $("search").focus(); }
   else if (event.key === "p") hold();
