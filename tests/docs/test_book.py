@@ -96,11 +96,11 @@ def test_every_message(book: Path) -> None:
 def test_every_alert_has_a_runbook(book: Path) -> None:
     rules = YAML(typ="safe").load((ROOT / "deploy" / "prometheus" / "rules.yml").read_text())
     alerts = [rule for group in rules["groups"] for rule in group["rules"]]
-    page = (book / "how-to" / "alerts.html").read_text()
+    page = (book / "alerts.html").read_text()
     for alert in alerts:
         file, _, anchor = alert["annotations"]["runbook"].partition("#")
-        assert file == "docs/how-to/alerts.md"
+        assert file == "docs/alerts.md"
         assert anchor == alert["alert"].lower()
         assert f'<section id="{anchor}">' in page
-    named = re.findall(r"^## (Rtb\w+)$", (DOCS / "how-to" / "alerts.md").read_text(), re.MULTILINE)
+    named = re.findall(r"^## (Rtb\w+)$", (DOCS / "alerts.md").read_text(), re.MULTILINE)
     assert sorted(named) == sorted(alert["alert"] for alert in alerts)
