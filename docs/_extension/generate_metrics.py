@@ -1,56 +1,55 @@
-"""The metrics, from the objects that show them, before anything has happened."""
+"""The metrics, from roles that are built as twistd builds them, and not started."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import SimpleNamespace
-from typing import Any
 
 from markdown_text import table
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
+from twisted.internet.testing import MemoryReactorClock
 
-from rtb.agent.metrics import AgentMetrics
-from rtb.api.metrics import ApiMetrics, Tally
-from rtb.leader.metrics import LeaderMetrics
-from rtb.model.wire import Presence
+from rtb.api.api import Api
 from rtb.ops.metrics import BrokerMetrics, make_registry
+from rtb.roles import build
+from rtb.settings import Settings
 
 __all__ = ["families", "markdown"]
 
 _OF_PROMETHEUS = ("process_", "python_gc_")
-_ANYTHING: Any = SimpleNamespace
 
 
 def markdown() -> str:
     """Return a table of the metrics of each role."""
+    head = ["name", "type", "labels", "what it is"]
     return "\n\n".join(
-        f"## {role}\n\n{table(['name', 'type', 'labels', 'what it is'], map(_row, metrics))}"
-        for role, metrics in families().items()
+        f"## {role}\n\n{table(head, map(_row, metrics))}" for role, metrics in families().items()
     )
 
 
 def families() -> dict[str, list[Metric]]:
     """Return what each role shows."""
-    link = _ANYTHING(ready=True)
-    client = _ANYTHING(status=lambda: (link, link), unconfirmed=0, on_session=lambda began: None)
-    tally = Tally()
-    api = ApiMetrics(
-        _ANYTHING(), tally, _ANYTHING(watching=0, frames_coalesced=0), lambda: 0.0, 1.0
-    )
+    reactor = MemoryReactorClock()
+    whole = build.whole(Settings.load({}, {}), reactor)
+    (api,) = [service for service in whole if isinstance(service, Api)]
     # A counter with labels shows them when it has counted something.
-    api.answered("GET", "/", 200, 0.0)
-    leader = LeaderMetrics(_ANYTHING(reign=None), 0)
-    agent = AgentMetrics(_ANYTHING(presence=Presence.READY, busy=0), 0)
-    return {
-        "Every role": [
-            *_own(make_registry(_ANYTHING())),
-            *BrokerMetrics(client).metrics(),
-        ],
-        "API": [*api.metrics(), *_own(tally.registry)],
-        "Leader": list(leader.metrics()),
-        "Agent": list(agent.metrics()),
-    }
+    api.metrics.answered("GET", "/", 200, 0.0)
+    shared = _own(make_registry(reactor, BrokerMetrics(whole.client)))
+    registry = api.metrics.registry
+    assert registry is not None
+    of = {"Every role": shared, "API": [], "Leader": [], "Agent": []}
+    known = {metric.name for metric in shared}
+    for metric in [*_own(registry), *_own(api.metrics._tally.registry)]:
+        if metric.name not in known:
+            of[_role(metric.name)].append(metric)
+    return of
+
+
+def _role(name: str) -> str:
+    if name.startswith("rtb_leader_"):
+        return "Leader"
+    # The API counts agents and their slots, too.
+    return "Agent" if name.startswith("rtb_agent_") and name != "rtb_agent_slots" else "API"
 
 
 def _own(registry: CollectorRegistry) -> Iterable[Metric]:
