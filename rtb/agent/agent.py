@@ -88,6 +88,7 @@ class Agent(Service):
         self.incarnation = new_incarnation(random_bytes)
         self._post = Post(self.incarnation)
         self._courier = Courier(
+            reactor,
             client,
             self._post,
             box=identity.box,

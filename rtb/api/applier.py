@@ -5,7 +5,7 @@ Whoever calls guarantees that flushes come one after the other, in delivery orde
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
@@ -81,7 +81,6 @@ class Applier:
         failpoint.hit("a7")
         dead: list[Dead] = []
         closed: dict[str, list[UnitKey]] = defaultdict(list)
-        boxes = {key: report.box for report in reports for key in report.units}
         for ledger, group in groupby(messages, key=lambda message: message.ledger):
             said = [
                 message
@@ -94,9 +93,10 @@ class Applier:
             verdicts, bad = await self._move(ledger, moves, along)
             along = None
             dead += bad
-            for verdict in verdicts:
-                if not verdict.open and verdict.key in boxes:
-                    closed[boxes[verdict.key]].append(verdict.key)
+            if gone := {verdict.key for verdict in verdicts if not verdict.open}:
+                for report in reports:
+                    if named := [key for key in report.units if key in gone]:
+                        closed[report.box] += named
         await self._conclude(messages[-1] if messages else None)
         refused = {(report.box, report.leader) for report in reports} - {
             (report.box, report.leader) for report in reports if report.leader in current
@@ -191,21 +191,27 @@ class Applier:
         return verdicts, self._judge(ledger, moves, verdicts)
 
     def _judge(self, ledger: str, moves: list[Move], verdicts: list[Verdict]) -> list[Dead]:
-        said = {(move.unit, move.attempt): move for move in moves}
+        odd = {verdict.key: verdict for verdict in verdicts}
         dead: list[Dead] = []
-        for verdict in verdicts:
-            move = said[verdict.key]
+        booked: Counter[Kind] = Counter()
+        for move in moves:
+            verdict = odd.get((move.unit, move.attempt)) if odd else None
+            kind = move.kind if verdict is None else verdict.applied
+            if kind is not None:
+                booked[kind] += 1
+                self.tally.took(move.told[-1].ran)
+            if verdict is None:
+                continue
             if not verdict.known:
                 self.tally.unknown += 1
                 dead.append((_event(ledger, move), "no such unit, or no such attempt of it"))
-            elif verdict.applied is not None:
-                self.tally.booked(verdict.applied, _ran(move))
-            elif move.kind is None or (move.kind is Kind.QUEUED and verdict.open):
-                pass  # only vouched for
-            else:
+            elif kind is None and not (
+                move.kind is None or (move.kind is Kind.QUEUED and verdict.open)
+            ):  # else it was only vouched for
                 self.tally.stale += 1
             if verdict.delayed:
                 self._dispatcher.retry_later()
+        self.tally.booked(booked)
         return dead
 
     async def _conclude(self, message: Said | None) -> None:
@@ -228,10 +234,6 @@ class Applier:
             moves = [Move.giving_up(key, kind, why) for _, key, why in group]
             self._log.warn("{units} units rescued: {why}", units=len(moves), why=moves[0].why)
             await self._move(ledger, moves)
-
-
-def _ran(move: Move) -> float | None:
-    return next((line.ran for line in move.told if line.kind is move.kind), None)
 
 
 def _event(ledger: str, move: Move) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 
 from rtb.errors import RtbError
 from rtb.ledger import PageReads
-from rtb.model.lifecycle import Status
+from rtb.model.lifecycle import Kind, Status
 from rtb.ops.metrics import counter, exposed, gauge
 
 __all__ = ["ApiMetrics", "Tally"]
@@ -54,10 +54,14 @@ class Tally:
         """What went to the dead letters."""
         return self.unknown + self.malformed
 
-    def booked(self, kind: str, ran: float | None) -> None:
-        """News of a unit was booked."""
-        self.applied += 1
-        self._kinds.labels(kind).inc()
+    def booked(self, kinds: Mapping[Kind, int]) -> None:
+        """News of units was booked: so many of each kind."""
+        for kind, units in kinds.items():
+            self.applied += units
+            self._kinds.labels(kind).inc(units)
+
+    def took(self, ran: float | None) -> None:
+        """A unit ran for *ran* seconds, if it did."""
         if ran is not None:
             self._ran.observe(ran)
 

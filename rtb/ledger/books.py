@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
+from rtb.ledger.arrays import numbers, texts, truths
 from rtb.ledger.errors import SchemaError
 from rtb.ledger.lane import Lane, OnceOpen
 from rtb.ledger.queries import QUERIES, Query
@@ -34,7 +35,7 @@ _PERSON_LIMIT = 2.0
 
 @attrs.frozen
 class Verdict:
-    """What became of a move."""
+    """What became of a move that did not simply take effect."""
 
     key: UnitKey
     #: As booked: a failure too many is an ``error``; None: nothing was applied.
@@ -137,8 +138,8 @@ class Books:
                 "key": key,
                 "fingerprint": fingerprint,
                 "closed": closed,
-                "names": [unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)],
-                "payloads": [_payload(unit.payload) for unit in order.units],
+                "names": texts(unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)),
+                "payloads": texts(_payload(unit.payload) for unit in order.units),
             },
         )
         answer: dict[str, Any] = msgspec.json.decode(rows[0][0])
@@ -191,10 +192,11 @@ class Books:
     async def apply(
         self, ledger: str, moves: Sequence[Move], report: Report | None = None
     ) -> list[Verdict]:
-        """Book *moves*, said of *ledger*, in one transaction; return what became of each.
+        """Book *moves*, said of *ledger*, in one transaction; return what went otherwise.
 
-        What is said of another ledger than this is found unknown, and changes nothing; so does
-        what somebody vouches for who does not lead a box. *report* is booked along with them.
+        A move that was known, open and applied as it was said, to be final or to go on at once,
+        gets no verdict. What is said of another ledger than this changes nothing; nor does what
+        somebody vouches for who does not lead a box. *report* is booked along with them.
 
         :raises BadDataError: one of them is bad, none was applied
         """
@@ -203,24 +205,26 @@ class Books:
         told = [(move, line) for move in moves for line in move.told]
         values: dict[str, object] = {
             "ledger": ledger,
-            "unit": [move.unit for move in moves],
-            "attempt": [move.attempt for move in moves],
-            "kind": [move.kind for move in moves],
-            "vouches": [move.vouches for move in moves],
-            "holder": [move.holder for move in moves],
-            "started": [move.started for move in moves],
-            "result": [move.result for move in moves],
-            "why": [move.why for move in moves],
-            "jitter": [jitter(self._random()) for _ in moves],
+            "unit": numbers(move.unit for move in moves),
+            "attempt": numbers(move.attempt for move in moves),
+            "kind": texts(move.kind for move in moves),
+            "vouches": truths(move.vouches for move in moves),
+            "holder": texts(move.holder for move in moves),
+            "started": truths(move.started for move in moves),
+            "result": texts(move.result for move in moves),
+            "why": texts(move.why for move in moves),
+            "jitter": numbers(
+                jitter(self._random()) if move.kind is Kind.FAILED else 1.0 for move in moves
+            ),
             "max_losses": MAX_LOSSES,
-            "backoff": list(BACKOFF),
+            "backoff": numbers(BACKOFF),
             "backoffs": len(BACKOFF),
-            "told_unit": [move.unit for move, _ in told],
-            "told_attempt": [move.attempt for move, _ in told],
-            "told_kind": [line.kind for _, line in told],
-            "told_who": [line.who for _, line in told],
-            "told_ran": [line.ran for _, line in told],
-            "told_output": [line.output for _, line in told],
+            "told_unit": numbers(move.unit for move, _ in told),
+            "told_attempt": numbers(move.attempt for move, _ in told),
+            "told_kind": texts(line.kind for _, line in told),
+            "told_who": texts(line.who for _, line in told),
+            "told_ran": numbers(line.ran for _, line in told),
+            "told_output": texts(line.output for _, line in told),
         }
         calls: list[tuple[Query, dict[str, object]]] = [(QUERIES["apply"], values)]
         if report is not None:
@@ -228,7 +232,7 @@ class Books:
         rows = await self._flushes.run_prepared(*calls)
         return [
             Verdict((unit, attempt), Kind(kind) if kind else None, known, is_open, delayed)
-            for unit, attempt, kind, known, is_open, delayed in rows
+            for unit, attempt, kind, known, is_open, delayed, _ in rows
         ]
 
     async def adopt(self, report: Report) -> str:

@@ -12,6 +12,7 @@ import pytest
 import pytest_twisted
 from ledger_support import (
     Ledger,
+    apply,
     connect,
     lead,
     move,
@@ -338,7 +339,7 @@ async def move_some(books: Books, ledger: Ledger, oracle: Oracle, random: Random
             [Kind.SUCCESS, Kind.SUCCESS, Kind.PROCESSING, Kind.RETURNED, Kind.FAILED]
         )
         moves.append(move((sheet.id, sheet.attempt), kind))
-    for verdict in await books.apply(ledger.id, moves):
+    for verdict in await apply(books, ledger.id, *moves):
         sheet = oracle.sheets[verdict.key[0]]
         if verdict.applied is not None:
             sheet.status = {Kind.RETURNED: "waiting", Kind.FAILED: "waiting"}.get(
