@@ -65,7 +65,10 @@ async def test_units_are_as_described(live_web: LiveWeb) -> None:
     live_web.web.desk.prepared |= {
         "units": unit,
         "unit": await live_web.reads.unit(unit.items[0]["id"]),
-        "next_units": await live_web.reads.next_units(10),
+        "next_units": [
+            {**first, "code": "NEXT", "why": "it goes with the next claim"}
+            for first in await live_web.reads.next_units(10)
+        ],
         "agents": await live_web.reads.agents(),
     }
     for path, asked in (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from web_support import NDJSON, AwayError, Page, Web
 
-from rtb.model.orders import NewOrder, NewUnit
+from rtb.api.web import orders
+from rtb.model.orders import NewOrder, NewUnit, read_order
 
 
 @pytest_twisted.ensureDeferred
@@ -191,6 +193,27 @@ async def test_a_bad_order_is_refused_with_its_place(
     assert said.is_problem(status)
     assert said.json["pointer"] == pointer
     assert web.desk.asked == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_long_order_is_read_beside_the_reactor(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = []
+
+    def read(body: bytes) -> NewOrder:
+        readers.append(threading.current_thread())
+        return read_order(body)
+
+    monkeypatch.setattr(orders, "read_order", read)
+    names = [f"scene-{n}" for n in range(10_000)]
+    assert (await web.ask("POST", "/orders", json={"units": names})).status == 201
+    ((_, placed),) = web.desk.asked
+    assert [unit.name for unit in placed.units] == names
+    refused = await web.ask("POST", "/orders", json={"units": [*names, "scene-7"]})
+    assert (refused.status, refused.json["pointer"]) == (422, "/units/10000")
+    assert (await web.ask("POST", "/orders", json={"units": ["a"]})).status == 201
+    assert [reader is threading.current_thread() for reader in readers] == [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.threads import deferToThreadPool
 
 from rtb.api.web.asking import limited, shielded, within
 from rtb.api.web.changes import read_account, read_change
@@ -18,22 +18,24 @@ from rtb.api.web.query import Query, id_in_path, idempotency_key
 from rtb.api.web.request import ApiRequest
 from rtb.api.web.stream import NDJSON, Stream
 from rtb.api.web.table import Answer
-from rtb.model.orders import read_order
+from rtb.model.orders import NewOrder, read_order
 from rtb.model.verbs import Verb
 
 __all__ = ["ANSWER_SECONDS", "OrderResources"]
 
 #: Whoever asks has an answer after this long, whatever is away.
 ANSWER_SECONDS = 1.8
-#: The last lines of a stream are loaded, and the order is opened, within this.
+#: A long order, or the last lines of one that is streamed, is placed within this.
 LOAD_SECONDS = 90.0
 _PAGE = 100
+#: An order of so many bytes of JSON is long.
+_LONG_BODY = 100_000
 
 
 class OrderResources:
     """What each route of orders, units and accounts does."""
 
-    def __init__(self, reactor: IReactorTime, desk: Desk, live: Live) -> None:
+    def __init__(self, reactor: Any, desk: Desk, live: Live) -> None:
         self._reactor = reactor
         self._desk = desk
         self._live = live
@@ -51,9 +53,18 @@ class OrderResources:
         else:
             key = idempotency_key(request.requestHeaders)
             body = request.content.read()
-            fingerprint = sha256(b"application/json\n" + body).hexdigest()
-            placed = await self._ask(self._desk.place, read_order(body), key, fingerprint)
+            seconds = ANSWER_SECONDS if len(body) < _LONG_BODY else LOAD_SECONDS
+            placed = await within(self._reactor, seconds, self._place, body, key)
         return Answer(placed, HTTPStatus.CREATED, {"Location": f"/orders/{placed['id']}"})
+
+    async def _place(self, body: bytes, key: str | None) -> dict[str, Any]:
+        if len(body) < _LONG_BODY:
+            order, fingerprint = _read(body)
+        else:  # on this thread, everybody else would wait for it
+            order, fingerprint = await deferToThreadPool(
+                self._reactor, self._reactor.getThreadPool(), _read, body
+            )
+        return dict(await self._desk.place(order, key, fingerprint))
 
     async def orders(self, request: ApiRequest) -> Answer:
         """Show orders, a page at a time."""
@@ -155,6 +166,10 @@ class OrderResources:
     async def unit(self, request: ApiRequest, id: str) -> Answer:  # noqa: A002
         """Show one unit and all that happened to it."""
         return _found("unit", await self._ask(self._desk.unit, id_in_path(id, "unit")))
+
+
+def _read(body: bytes) -> tuple[NewOrder, str]:
+    return read_order(body), sha256(b"application/json\n" + body).hexdigest()
 
 
 async def _awaited(what: Awaitable[Any]) -> Any:
