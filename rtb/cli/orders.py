@@ -11,6 +11,7 @@ import click
 
 from rtb.cli.api import api_option
 from rtb.cli.asking import ask, clock, columns, output_option, show
+from rtb.cli.placing import VERBS, forecast, place
 
 __all__ = ["orders"]
 
@@ -20,7 +21,11 @@ _FIELDS = ("id", "name", "status", "attempts", "failures", "losses", "error", "r
 
 @click.group()
 def orders() -> None:
-    """Look at orders, and take their results home."""
+    """Place orders, look at them, change them, and take their results home."""
+
+
+for _command in (place, forecast, *VERBS):
+    orders.add_command(_command)
 
 
 @orders.command("list")
@@ -66,7 +71,11 @@ def _card(order: Any) -> str:
     facts = [(name, order[name]) for name in ("id", "account", "name", "workload", "status")]
     facts += [("created", clock(order["created_at"])), ("finished", clock(order["finished_at"]))]
     facts += [(name, order["units"][name]) for name in _COUNTS]
-    return "\n".join(f"{name:<11} {value}" for name, value in facts)
+    lines = [f"{name:<11} {value}" for name, value in facts]
+    for deed in order["history"]:
+        why = f": {deed['why']}" if "why" in deed else ""
+        lines.append(f"{clock(deed['at'])} {deed['verb']} of {deed['units']} units{why}")
+    return "\n".join(lines)
 
 
 @orders.command()

@@ -31,12 +31,13 @@ def list_(order: int, status: str | None, limit: int, api: str | None, output: s
 
     async def work(client: Any, _: Any) -> None:
         rows = (await client.units(order, status=status, limit=limit))["units"]
-        head = ("id", "name", "status", "attempts", "error")
+        head = ("id", "name", "status", "attempts", "waits for", "error")
         table = [
-            [row["id"], row["name"], row["status"], row["attempts"], (row["error"] or "-")[:60]]
+            [row["id"], row["name"], row["status"], row["attempts"],
+             row["waits"]["code"] if row["waits"] else "-", (row["error"] or "-")[:60]]
             for row in rows
-        ]
-        show(output, rows, rows, lambda: columns(head, table, left=5))
+        ]  # fmt: skip
+        show(output, rows, rows, lambda: columns(head, table, left=6))
 
     ask(api, work)
 
@@ -57,6 +58,8 @@ def show_(unit: int, api: str | None, output: str) -> None:
 
 def _story(unit: Any) -> str:
     lines = [f"{name:<9} {unit[name]}" for name in _FACTS if unit[name] not in (None, "")]
+    if unit["waits"]:
+        lines.append(f"{'waits':<9} {unit['waits']['code']}: {unit['waits']['why']}")
     for name in ("payload", "result"):
         if unit[name] is not None:
             lines.append(f"{name:<9} {json.dumps(unit[name], ensure_ascii=False)}")

@@ -175,10 +175,6 @@ class Books:
         *_, ledger, name, boxes = rows[0]
         return Claim(ledger, name, [_unit(*row[:-3]) for row in rows], boxes)
 
-    async def claimable(self) -> list[str]:
-        """Return the boxes that have room and something to claim, emptiest first."""
-        return [row[0] for row in await self._claims.run(QUERIES["claimable"])]
-
     async def wake(self) -> tuple[int, float | None]:
         """Make due retries and orders ready; say how many, and in how many seconds the next is."""
         ((woken,),) = await self._claims.run(QUERIES["wake"])

@@ -39,10 +39,11 @@ Rows = list[tuple[Any, ...]]
 #: A statement and its parameters.
 OnceOpen = tuple[str, Mapping[str, object]]
 
-#: A prepared statement keeps the plan that it got when its tables were empty or unknown. What rtb
-#: runs reads a few rows of big tables by an index; a plan that walks a table is never better.
-_PLANS = (
-    "-c plan_cache_mode=force_generic_plan "
+#: How every session of rtb is set up. A prepared statement keeps the plan that it got when its
+#: tables were empty or unknown. What rtb runs reads a few rows of big tables by an index; a plan
+#: that walks a table is never better.
+SESSION = (
+    "-c timezone=UTC -c jit=off -c plan_cache_mode=force_generic_plan "
     "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_mergejoin=off"
 )
 #: Seconds that connecting may take.
@@ -180,7 +181,7 @@ class Lane:
         milliseconds = int(self._limit * 1000)
         options = (
             f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
-            f"-c idle_in_transaction_session_timeout=10000 -c timezone=UTC -c jit=off {_PLANS}"
+            f"-c idle_in_transaction_session_timeout=10000 {SESSION}"
         )
         try:
             opening = connection.connect(dsn(self._database, address=address, options=options))

@@ -12,6 +12,7 @@ import msgspec
 from rtb.ledger.errors import LedgerError, SchemaError
 from rtb.ledger.lane import Lane, Rows
 from rtb.ledger.queries import QUERIES
+from rtb.ledger.timeline import merged
 
 if TYPE_CHECKING:
     from rtb.settings import Database
@@ -26,6 +27,8 @@ _PROBE_LIMIT = 1.0
 #: Rows per round trip of a stream: with results of 64 KiB that is 13 MB at most.
 _STREAM_ROWS = 200
 _LARGEST = 2**63 - 1
+#: How many of what people did to an order are shown.
+_DEEDS = 100
 
 
 @attrs.frozen
@@ -103,9 +106,12 @@ class Reads:
         return _page([_order(row) for row in rows], limit)
 
     async def order(self, order: int) -> dict[str, Any] | None:
-        """Return one order with its counts."""
+        """Return one order with its counts, and what people did to it last."""
         rows = await self._pages.run(QUERIES["order"], {"order": order})
-        return _order(rows[0]) if rows else None
+        if not rows:
+            return None
+        deeds = await self._pages.run(QUERIES["deeds"], {"order": order, "limit": _DEEDS})
+        return {**_order(rows[0]), "history": [_deed(deed) for deed in reversed(deeds)]}
 
     async def units(
         self, order: int, status: str | None, limit: int, cursor: int | None
@@ -126,18 +132,22 @@ class Reads:
             after = rows[-1][0]
 
     async def unit(self, unit: int) -> dict[str, Any] | None:
-        """Return one unit with its history."""
+        """Return one unit with its history: what happened to it, and what people did to it."""
         rows = await self._pages.run(QUERIES["unit"], {"unit": unit})
         if not rows:
             return None
         *row, payload, box, holder = rows[0]
-        history = await self._pages.run(QUERIES["history"], {"unit": unit})
+        events = await self._pages.run(QUERIES["history"], {"unit": unit})
+        deeds = await self._pages.run(QUERIES["deeds_of_unit"], {"unit": unit})
         return {
             **_unit(row),
             "payload": _json(payload),
             "box": box,
             "holder": holder,
-            "history": [_event(event) for event in history],
+            "history": [
+                {**moment, "at": _time(moment["at"])}
+                for moment in merged(map(_event, events), map(_deed_of_unit, deeds))
+            ],
         }
 
     async def agents(self) -> list[dict[str, Any]]:
@@ -262,7 +272,7 @@ def _unit(row: tuple[Any, ...] | list[Any]) -> dict[str, Any]:
 def _event(row: tuple[Any, ...]) -> dict[str, Any]:
     at, round_, attempt, kind, who, ran, detail = row
     event = {
-        "at": _time(at),
+        "at": at,
         "round": round_,
         "attempt": attempt,
         "kind": kind,
@@ -272,6 +282,23 @@ def _event(row: tuple[Any, ...]) -> dict[str, Any]:
     if detail is not None:
         event |= msgspec.json.decode(detail)
     return event
+
+
+def _deed(row: tuple[Any, ...]) -> dict[str, Any]:
+    at, verb, whole, statuses, prefix, why, priority, units = row
+    chosen = {} if whole else {"status": statuses, "prefix": prefix}
+    deed = {"at": _time(at), "verb": verb, "units": units, **chosen}
+    if why:
+        deed["why"] = why
+    if priority is not None:
+        deed["priority"] = priority
+    return deed
+
+
+def _deed_of_unit(row: tuple[Any, ...]) -> dict[str, Any]:
+    at, *rest = row
+    names = ("verb", "whole", "why", "priority")
+    return {"at": at, **dict(zip(names, rest, strict=True))}
 
 
 def _json(text: str | None) -> msgspec.Raw | None:

@@ -145,6 +145,7 @@ class Verbs:
                 "prefix": prefix,
                 "why": why,
                 "priority": priority,
+                "units": units,
                 "more": units if verb is Verb.RETRY else 0,
             },
         )

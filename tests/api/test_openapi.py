@@ -12,7 +12,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from web_support import Web
 
 from rtb.api.web.openapi import SAYS, describe
-from rtb.api.web.routes import ROUTES, Resources
+from rtb.api.web.routes import Resources
+from rtb.api.web.table import ROUTES
 
 ensure = pytest_twisted.ensureDeferred
 #: What their users see of them beyond the ledger is tested elsewhere.
@@ -64,7 +65,10 @@ async def test_units_are_as_described(live_web: LiveWeb) -> None:
     live_web.web.desk.prepared |= {
         "units": unit,
         "unit": await live_web.reads.unit(unit.items[0]["id"]),
-        "next_units": await live_web.reads.next_units(10),
+        "next_units": [
+            {**first, "code": "NEXT", "why": "it goes with the next claim"}
+            for first in await live_web.reads.next_units(10)
+        ],
         "agents": await live_web.reads.agents(),
     }
     for path, asked in (

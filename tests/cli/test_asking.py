@@ -91,6 +91,23 @@ async def test_a_day_at_the_terminal(
         missing = await person.rtb("orders", "show", "999")
         assert (missing.returncode, missing.stdout) == (4, "")
 
+        scenes = tmp_path / "scenes.csv"
+        scenes.write_text("name,path\na,/p\nb,/p\na,/p\n")
+        refused = await person.rtb("orders", "place", str(scenes))
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "line 4: line 2 has the same name" in refused.stderr
+        partly = await person.rtb(
+            "orders", "place", str(scenes), "--partly", "--label", "a:b", "--name", "may"
+        )
+        assert "2 units\n1 lines refused:\n  line 4: " in partly.stdout
+        assert (await person.rtb("orders", "hold", str(order), "--why", "clouds")).returncode == 0
+        assert (await person.rtb("orders", "priority", str(order), "4")).returncode == 0
+        shown = await person.rtb("orders", "show", str(order))
+        assert "hold of 0 units: clouds" in shown.stdout
+        assert "priority of 0 units" in shown.stdout
+        expected = await person.rtb("orders", "forecast", str(order))
+        assert expected.stdout.startswith("code     DONE: ")
+
         exported = await person.rtb("orders", "export", str(order))
         units = [json.loads(text) for text in exported.stdout.splitlines()]
         assert len(units) == 60

@@ -66,6 +66,7 @@ async def test_an_order_is_placed_with_all_its_units(books: Books, reads: Reads)
         "not_before": None,
         "held_at": None,
         "held_why": None,
+        "history": [],
     }
     page = await reads.units(placed, None, 10, None)
     assert page is not None

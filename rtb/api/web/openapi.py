@@ -14,7 +14,7 @@ import msgspec
 from rtb.api.web import shapes
 
 if TYPE_CHECKING:
-    from rtb.api.web.routes import Route
+    from rtb.api.web.table import Route
 
 __all__ = ["SAYS", "describe"]
 
@@ -62,7 +62,7 @@ SAYS: Mapping[str, Says] = {
         shapes.Placed, status=201, body=shapes.OrderToPlace, problems=(403, 413, 415, 422)
     ),
     "orders": Says(shapes.OrderPage, query=("limit", "cursor")),
-    "order": Says(shapes.Order, query=("wait", "until"), problems=(404,)),
+    "order": Says(shapes.OrderStory, query=("wait", "until"), problems=(404,)),
     "units": Says(
         shapes.UnitPage, (_JSON, _LINES), query=("status", "limit", "cursor"), problems=(404,)
     ),

@@ -75,7 +75,14 @@ class Summary(msgspec.Struct):
     leaders: list[Leader]
 
 
-class NextUnit(msgspec.Struct):
+class Waits(msgspec.Struct):
+    """Why something waits: a code, and a sentence."""
+
+    code: str
+    why: str
+
+
+class NextUnit(Waits, kw_only=True):
     """A unit that waits."""
 
     id: Id
@@ -162,6 +169,24 @@ class OrderPage(msgspec.Struct):
     cursor: str | None
 
 
+class Deed(msgspec.Struct, kw_only=True):
+    """What somebody did to an order, or by a filter to units of it."""
+
+    at: Time
+    verb: str
+    units: int
+    status: list[UnitStatus] = []
+    prefix: str | None = None
+    why: str = ""
+    priority: int | None = None
+
+
+class OrderStory(Order, kw_only=True):
+    """An order with its counts, and what people did to it last."""
+
+    history: list[Deed]
+
+
 class Unit(msgspec.Struct):
     """A unit."""
 
@@ -177,6 +202,8 @@ class Unit(msgspec.Struct):
     held_at: Time | None
     result: Any
     error: str | None
+    #: Why it waits, where it does; not in a stream.
+    waits: Waits | None = None
 
 
 class UnitPage(msgspec.Struct):
@@ -187,9 +214,16 @@ class UnitPage(msgspec.Struct):
 
 
 class Forecast(msgspec.Struct):
-    """When an order goes on and ends, and why it waits."""
+    """When an order goes on and ends, and why it waits; null where nobody can know."""
 
     order: Id
+    code: str
+    why: str
+    rank: int | None
+    starts_at: Time | None
+    ends_at: Time | None
+    ends_in: float | None
+    ends_between: list[Time] | None
 
 
 class Share(msgspec.Struct):
@@ -260,6 +294,7 @@ class Event(msgspec.Struct):
     ran: float | None
     why: str = ""
     output: str = ""
+    priority: int | None = None
 
 
 class UnitStory(Unit, kw_only=True):

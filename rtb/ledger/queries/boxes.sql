@@ -71,18 +71,6 @@ SELECT g.ledger_id, b.leader, g.going,
 -- name: box_names
 SELECT name FROM boxes ORDER BY name;
 
--- name: claimable
--- The boxes that have room now, while there is anything to claim.
-SELECT b.name
-  FROM boxes b
-  JOIN box_states s USING (id)
-  CROSS JOIN gate g
-  LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
- WHERE g.going AND s.active AND NOT s.recalled
-   AND b.capacity > coalesce(c.sent + c.queued, 0)
-   AND EXISTS (SELECT FROM shares WHERE workload = ANY (b.workloads) AND ready > 0)
- ORDER BY b.capacity - coalesce(c.sent + c.queued, 0) DESC;
-
 -- name: forget_box
 WITH box AS (
     SELECT b.id, s.active OR EXISTS (SELECT FROM flights f WHERE f.box_id = b.id) AS in_use

@@ -97,6 +97,22 @@ SELECT u.id, u.order_id, u.name, u.status, u.attempt, u.round, u.failures, u.los
 SELECT at, round, attempt, kind, who, ran, detail::text
   FROM events WHERE unit_id = %(unit)s ORDER BY id;
 
+-- name: deeds_of_unit
+-- What people did to a unit without moving it: with its whole order, or by a filter.
+SELECT d.at, d.verb, true, d.why, d.priority
+  FROM units u JOIN deeds d ON d.order_id = u.order_id
+ WHERE u.id = %(unit)s AND d.whole AND d.verb IN ('hold', 'release', 'priority')
+UNION ALL
+SELECT n.at, d.verb, false, d.why, d.priority
+  FROM deeds_of_units n JOIN deeds d ON d.id = n.deed_id
+ WHERE n.unit_id = %(unit)s
+ ORDER BY 1;
+
+-- name: deeds
+-- What people did to an order or to units of it, the newest first.
+SELECT at, verb, whole, statuses::text[], prefix, why, priority, units
+  FROM deeds WHERE order_id = %(order)s ORDER BY id DESC LIMIT %(limit)s;
+
 -- name: summary
 SELECT g.going, c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c.cancelled
   FROM gate g JOIN counters c ON c.kind = 'total' AND c.id = 0;

@@ -1,8 +1,8 @@
 // One unit: all that happened to it, and what came of it.
 import { $, clock, el, LETTERS, say, span } from "./dom.js";
 
-const SIGNS = { claimed: "→", queued: "Q", processing: "▶", success: "✓", error: "✕", failed: "✕", returned: "↩", lost: "!", rescued: "↩", cancelled: "⊘", retried: "↻" };
-const WORDS = { claimed: "given to", queued: "in the job tracker of", processing: "run by", success: "success", error: "error", failed: "failed, tried again", returned: "given back", lost: "lost with its agent", rescued: "taken back", cancelled: "cancelled", retried: "another round" };
+const SIGNS = { claimed: "→", queued: "Q", processing: "▶", success: "✓", error: "✕", failed: "✕", returned: "↩", lost: "!", rescued: "↩", cancelled: "⊘", retried: "↻", held: "⏸", released: "▷", prioritized: "⇅" };
+const WORDS = { claimed: "given to", queued: "in the job tracker of", processing: "run by", success: "success", error: "error", failed: "failed, tried again", returned: "given back", lost: "lost with its agent", rescued: "taken back", cancelled: "cancelled", retried: "another round", held: "held by", released: "released by", prioritized: "given another priority by" };
 let shown = null, back = null;
 
 export const current = () => shown;
@@ -43,6 +43,7 @@ export async function refresh() {
 function facts(unit) {
   const rows = [["status", unit.status], ["unit", `${unit.id} of order ${unit.order}`], ["attempts", `${unit.attempts}${unit.failures ? `, ${unit.failures} failed` : ""}${unit.losses ? `, ${unit.losses} lost` : ""}`]];
   if (unit.box) rows.push(["box", unit.box]);
+  if (unit.waits) rows.push(["waits", `${unit.waits.code}: ${unit.waits.why}`]);
   if (unit.not_before) rows.push(["tried again at", clock(Date.parse(unit.not_before))]);
   return el("dl", { class: "facts" }, ...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
@@ -57,7 +58,7 @@ function timeline(unit) {
     const at = Date.parse(event.at);
     const since = before === null ? "" : `after ${brief(Math.max(0, at - before) / 1000)}`;
     const who = event.who ? ` ${event.who.split("/")[0]}` : "";
-    const notes = [attempt !== event.attempt ? `attempt ${event.attempt}` : "", since, event.ran !== null ? `ran ${event.ran.toFixed(2)} s` : ""].filter(Boolean).join(" · ");
+    const notes = [event.attempt && attempt !== event.attempt ? `attempt ${event.attempt}` : "", since, event.ran !== null ? `ran ${event.ran.toFixed(2)} s` : ""].filter(Boolean).join(" · ");
     const body = el("div", {}, `${WORDS[event.kind] || event.kind}${who}`, el("br"), el("small", {}, notes));
     if (event.why) body.append(el("div", { class: "wrong" }, event.why));
     if (event.output) body.append(el("details", {}, el("summary", {}, "what it printed"), el("pre", { tabindex: 0 }, event.output)));
