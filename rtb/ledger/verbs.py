@@ -48,10 +48,10 @@ class Verbs:
         database: Database,
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
-        def lane(limit: float) -> Lane:
-            return Lane(reactor, database, limit=limit, tables_gone=tables_gone)
+        def lane(op: str, limit: float) -> Lane:
+            return Lane(reactor, database, op=op, limit=limit, tables_gone=tables_gone)
 
-        self._person, self._batches = lane(_PERSON_LIMIT), lane(_BATCH_LIMIT)
+        self._person, self._batches = lane("verb", _PERSON_LIMIT), lane("follow", _BATCH_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""

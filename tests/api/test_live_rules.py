@@ -164,11 +164,14 @@ def test_what_needs_somebody() -> None:
     alive = ("b1", "bob", "host", "outbox", "ready", False, 8, 1, 110.0, 0.0)
     box = ("outbox", False, 50, 1, 2, 3, 0.5, 8, 3, 0.0, True)
     glance = Glance(False, (5, 1, 2, 3, 0, 4, 0), [box], [agent, alive], running, [], [])
-    painted = paint(glance, lost_after=16.0)
+    painted = {**paint(glance, lost_after=16.0), "queues": {"dead": 2}}
     parts = {"ledger": "ready", "broker": "refused by 127.0.0.1", "inbox": "ready"}
     trouble = Trouble([("boom 1", 4, 1.0, 2.0, 9, 3, 1)], 1.5, 2)
     items = attention(painted, parts, trouble, now=110.0)
     kinds = [item["kind"] for item in items]
-    assert kinds == ["down", "go", "leader", "box", "lost", "error", "overdue", "unvouched"]
-    assert items[5]["count"] == 4
-    assert (items[6]["unit"], items[6]["count"]) == (7, 1)
+    assert kinds == ["down", "go", "leader", "box", "dead", "lost", "error", "overdue"], (
+        "eight of nine"
+    )
+    assert items[4]["count"] == 2
+    assert items[6]["count"] == 4
+    assert (items[7]["unit"], items[7]["count"]) == (7, 1)

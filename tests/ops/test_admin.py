@@ -57,7 +57,7 @@ def families(text: bytes) -> set[str]:
 
 @pytest_twisted.ensureDeferred
 async def test_every_role_tells_how_it_is(
-    reactor: Any, database: Database, vhost: Broker, tmp_path: Any
+    reactor: Any, database: Database, vhost: Broker, tmp_path: Any, promtool: Any
 ) -> None:
     line = Line(reactor, database, vhost, tmp_path)
     ports = {role: free_port() for role in ("rtb-api", "rtb-leader", "rtb-agent")}
@@ -81,9 +81,10 @@ async def test_every_role_tells_how_it_is(
             names(await ask(reactor, ports["rtb-agent"], "/metrics"))["rtb_agent_slot_limit"] == 8
         )
         there: set[str] = set()
-        for port in ports.values():
-            there |= families(await ask(reactor, port, "/metrics"))
-        there |= families(await ask(reactor, line.port, "/metrics"))
+        for port in (*ports.values(), line.port):
+            text = await ask(reactor, port, "/metrics")
+            there |= families(text)
+            promtool("check", "metrics", text=text)
         said = set(re.findall(r"^\| `(\w+)`", METRICS.read_text(), re.MULTILINE))
         assert said == there, "each is in the docs, and each that is in the docs is there"
     finally:

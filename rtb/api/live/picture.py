@@ -56,6 +56,7 @@ def flow(painted: Mapping[str, Any]) -> Flow:
         slots=sum(box["slots"] for box in active),
         leaders=len(active),
         agents=painted["agents_alive"],
+        inbox=painted["queues"]["in"],
     )
 
 

@@ -36,7 +36,7 @@ async def migrate(reactor: Any, database: Database, *, seed_count: int | None = 
     :raises SchemaError: a file was edited after it was applied, or a newer rtb was here
     :raises LedgerUnavailableError: PostgreSQL cannot be reached
     """
-    lane = Lane(reactor, database, limit=_LIMIT)
+    lane = Lane(reactor, database, op="migrate", limit=_LIMIT)
     try:
         await lane.run(QUERIES["lock_schema"], {"lock": _LOCK})
         done = []

@@ -168,7 +168,8 @@ SELECT g.going, t.waiting, t.sent, t.queued, t.processing, t.success, t.error, t
           JOIN counters c ON c.kind = 'order' AND c.id = o2.id AND c.waiting > 0),
        (SELECT json_object_agg(status, extract(epoch FROM oldest)::float8)::text FROM age),
        (SELECT json_agg(json_build_array(busy, extract(epoch FROM now() - seen_at)::float8))::text
-          FROM agents)
+          FROM agents),
+       ARRAY(SELECT name FROM boxes ORDER BY name)
   FROM gate g, counters t WHERE t.kind = 'total' AND t.id = 0;
 
 -- name: agents
