@@ -145,10 +145,13 @@ def test_a_frame_keeps_its_limit_whatever_is_in_it() -> None:
     agents = [
         (f"{i:024}", long, long, "outbox", "ready", False, 8, 8, 0.0, 0.0) for i in range(200)
     ]
-    orders = [(i, long, long, long, 1.0, None, 1, 2, 3, 4, 5, 6, 7) for i in range(12)]
+    orders = [
+        (i, long, long, long, 1.0, None, False, False, 1, 2, 3, 4, 5, 6, 7) for i in range(12)
+    ]
     news = [(i, i, long, 1.0, "success", f"{long}/{i:024}", 1.0) for i in range(100)]
     running = [(i, long, f"{long}/{i:024}", 1.0) for i in range(200)]
     picture = paint(Glance(True, (1,) * 7, [], agents, running, orders, news), 10.0)
+    picture["queues"] = dict.fromkeys(("out", "in", "dead", "again"), 10**9)
     picture["attention"] = [{"kind": "error", "text": long}] * 8
     assert len(encode(picture)) < FRAME_BYTES
 

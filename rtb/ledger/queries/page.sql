@@ -44,6 +44,7 @@ WITH opened AS (
 )
 SELECT o.id, a.name, o.name, o.workload, extract(epoch FROM o.created_at)::float8,
        extract(epoch FROM o.finished_at)::float8,
+       o.held_at IS NOT NULL, o.state = 'cancelling',
        c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c.cancelled
   FROM (SELECT * FROM opened UNION ALL SELECT * FROM finished) o
   JOIN accounts a ON a.id = o.account_id
