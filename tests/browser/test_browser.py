@@ -201,6 +201,15 @@ async def test_the_life_of_a_page(line: Line, browser: Browser, picture: Any) ->
     await line.end()
 
 
+async def in_time(line: Line, count: str, expected: int) -> None:
+    """Return when the ledger counts what is *expected*: units follow what was asked."""
+    for _ in range(300):
+        if line.sql(count) == [(expected,)]:
+            return
+        await deferLater(line.reactor, 0.1, lambda: None)
+    raise AssertionError((count, line.sql(count), expected))
+
+
 async def change_orders(line: Line, browser: Browser) -> None:
     """Retry, hold, release and cancel, each behind a question that says how much it concerns."""
     ((failed, name),) = line.sql(
@@ -215,8 +224,8 @@ async def change_orders(line: Line, browser: Browser) -> None:
         expect(page.locator("#toast")).to_contain_text(f"retry, {failed} unit")
 
     await browser.do(retry_the_order)
+    await in_time(line, again, failed)
     await line.until_settled(500)
-    assert line.sql(again) == [(failed,)]
 
     def retry_a_unit(page: Page) -> None:
         page.locator(".cell.o").first.click()
@@ -225,8 +234,8 @@ async def change_orders(line: Line, browser: Browser) -> None:
         page.keyboard.press("Escape")
 
     await browser.do(retry_a_unit)
+    await in_time(line, again, failed + 1)
     await line.until_settled(500)
-    assert line.sql(again) == [(failed + 1,)]
 
     await line.client.stop()
     late = await line.client.place(order("kim@example.org", "on-hold", 7))
@@ -239,6 +248,8 @@ async def change_orders(line: Line, browser: Browser) -> None:
         press(page, "#drawer-body >> text=cancel", "1 unit is cancelled")
         expect(page.locator("#drawer-title")).to_contain_text("⊘")
         page.keyboard.press("Escape")
+        row = page.locator("#orders tr").filter(has_text="on-hold")
+        expect(row.locator("td.c-waiting")).to_have_text("6")
         press(page, "#order-acts >> text=release", "6 units may be")
         expect(page.locator("#order-acts")).to_contain_text("hold")
         # Who leaves it changes nothing.
@@ -248,6 +259,7 @@ async def change_orders(line: Line, browser: Browser) -> None:
         expect(page.locator("#order-acts button")).to_have_count(0)
 
     await browser.do(hold_and_cancel)
+    await in_time(line, "SELECT count(*) FROM units WHERE status = 'cancelled'", 7)
     assert (await line.client.order(late["id"]))["units"]["cancelled"] == 7
     await line.client.go()
 

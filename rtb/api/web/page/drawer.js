@@ -2,12 +2,13 @@
 import { $, clock, el, KINDS, LETTERS, say, span } from "./dom.js";
 import { change } from "./actions.js";
 
-let shown = null, back = null;
+let shown = null, back = null, drawn = "";
 
 export const current = () => shown;
 
 export async function open(unit) {
   if (shown === null) back = document.activeElement;
+  drawn = "";
   shown = unit;
   $("drawer").hidden = false;
   say($("drawer-title"), `Unit ${unit}`);
@@ -34,6 +35,9 @@ export async function refresh() {
     if (answer.ok) unit = said; else why = said.detail || String(answer.status);
   } catch { why = "the API does not answer"; }
   if (wanted !== shown) return;
+  const now = JSON.stringify(unit);
+  if (unit && now === drawn) return; // what is open stays open, and the focus where it is
+  drawn = now;
   if (!unit) { $("drawer-body").replaceChildren(el("p", { class: "wrong" }, why)); return; }
   say($("drawer-title"), `${LETTERS[unit.status]} ${unit.name}`);
   $("drawer-body").replaceChildren(...[facts(unit), acts(unit), ...wrong(unit), timeline(unit), json("Result", unit.result), json("Payload", unit.payload)].filter(Boolean));
