@@ -14,6 +14,7 @@ from rtb.cli.running import run
 from twisted.internet import task
 
 async def work(reactor):
+    await task.deferLater(reactor, 0)  # signals are the reactor's from here on
     print("begun", flush=True)
     {what}
 
