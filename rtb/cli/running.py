@@ -25,7 +25,7 @@ NOT_FOUND = 4
 TIMED_OUT = 5
 SOME_FAILED = 3
 UNAVAILABLE = 69
-#: Ctrl-C before the work came to its end.
+#: Ctrl-C, or SIGTERM, before the work came to its end.
 INTERRUPTED = 130
 
 
@@ -58,7 +58,7 @@ def run(work: Callable[[Any], Coroutine[Deferred[Any], Any, int]]) -> NoReturn:
     except SystemExit as ended:
         if ended.code:
             raise  # the work failed in a way that nobody expected: react has said how
-    # Ctrl-C stops the reactor, and for react that is no failure.
+    # A signal stops the reactor, and for react that is no failure.
     raise SystemExit(codes[0] if codes else INTERRUPTED)
 
 
