@@ -23,7 +23,11 @@ _why = click.option("--why", default="", help="Kept with what happens to the uni
 
 def _agreed(verb: str, what: str, units: int, yes: bool) -> bool:
     text = _SAYS[verb].format(what=what, units=f"{units} unit{'' if units == 1 else 's'}")
-    return yes or click.confirm(text, err=True)
+    try:
+        return yes or click.confirm(text, err=True)
+    except click.Abort:  # Ctrl-C, or nobody who could answer
+        click.echo(err=True)
+        return False
 
 
 def of_order(verb: str) -> click.Command:

@@ -254,7 +254,9 @@ async def change_orders(line: Line, browser: Browser) -> None:
         expect(page.locator("#order-acts")).to_contain_text("hold")
         # Who leaves it changes nothing.
         page.click("#order-acts >> text=cancel")
+        expect(page.locator("#ask-text")).to_contain_text("6 units are cancelled")
         page.keyboard.press("Escape")
+        expect(page.locator("#ask")).to_be_hidden()
         press(page, "#order-acts >> text=cancel", "6 units are cancelled")
         expect(page.locator("#order-acts button")).to_have_count(0)
 

@@ -38,6 +38,7 @@ class Person:
         done: Done = await deferToThread(
             subprocess.run,
             [str(RTB), *arguments],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
