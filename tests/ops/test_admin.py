@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import time
@@ -97,11 +98,15 @@ async def test_every_role_tells_how_it_is(
         assert all(line["instance"] and isinstance(line["event"], str) for line in lines)
 
 
-def spin(payload: object) -> None:
-    """Keep a core busy for a while, as a unit of work may."""
+#: Keeps a core busy for a while, as a unit of work may.
+SPIN = """
+import time
+
+def spin(payload):
     until = time.monotonic() + 1.0
     while time.monotonic() < until:
         pass
+"""
 
 
 @pytest_twisted.ensureDeferred
@@ -111,6 +116,9 @@ async def test_a_busy_agent_answers_at_once(
     """Its answer takes less than 50 ms; that Python starts first is not the agent's doing."""
     line = Line(reactor, database, vhost, tmp_path)
     port = free_port()
+    (tmp_path / "spinning.py").write_text(SPIN)
+    path = os.environ.get("PYTHONPATH", "")
+    line.environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{path}"
     try:
         line.start("rtb-api")
         line.start("rtb-leader")
@@ -118,7 +126,7 @@ async def test_a_busy_agent_answers_at_once(
             "rtb-agent",
             ADMIN_LISTEN=f"tcp:{port}:interface=127.0.0.1",
             AGENT_SLOTS="2",
-            WORKLOADS=f"default=python:{__name__}:spin",
+            WORKLOADS="default=python:spinning:spin",
         )
         await line.until_led()
         await line.client.place({"units": [f"u{n}" for n in range(40)]})
