@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rtb.api.applier import Applier
+from rtb.api.depths import Depths
 from rtb.api.desk import Desk
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.epochs import Epochs
@@ -102,17 +103,24 @@ class Api(MultiService):
             settings.accounts == "closed",
         )
         page_reads = PageReads(reactor, settings.db, self._opening.again)
+        depths = Depths(client, reactor.seconds)
         self._live = Live(
             reactor,
             page_reads,
             self._parts,
             bell,
+            depths,
             epoch=settings.epoch,
             mark=incarnation,
         )
         #: What it and the process around it are, in numbers.
         self.metrics = ApiMetrics(
-            page_reads, tally, self._live.feed, reactor.seconds, LOST_EPOCHS * settings.epoch
+            page_reads,
+            tally,
+            self._live.feed,
+            depths,
+            reactor.seconds,
+            LOST_EPOCHS * settings.epoch,
         )
         site = make_site(
             desk, self._live.feed, self.readiness, self.metrics, settings, reactor, random

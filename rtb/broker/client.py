@@ -147,6 +147,11 @@ class BrokerClient(MultiService):
         """The living session; None while there is none."""
         return self._consuming.session
 
+    @property
+    def redelivered(self) -> dict[str, int]:
+        """By queue, how many messages came that somebody may have seen before."""
+        return dict(self._consuming.redelivered)
+
     def status(self) -> tuple[LinkStatus, LinkStatus]:
         """Return how the two connections are."""
         return (

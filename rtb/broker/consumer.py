@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from twisted.python.failure import Failure
 from rtb.broker.channel import Channel
 from rtb.broker.errors import BrokerError, BrokerUnavailable
 from rtb.broker.messages import Delivery
+from rtb.broker.topology import label
 
 __all__ = ["Consumer"]
 
@@ -25,12 +27,19 @@ class Consumer:
 
     :param received: called with each message
     :param close: called with the words when the session must end
+    :param redelivered: counts, by queue, the messages that somebody may have seen before
     """
 
     def __init__(
-        self, queue: str, received: Callable[[Delivery], None], close: Callable[[str], None]
+        self,
+        queue: str,
+        received: Callable[[Delivery], None],
+        close: Callable[[str], None],
+        redelivered: Counter[str],
     ) -> None:
         self.queue = queue
+        self._redelivered = redelivered
+        redelivered[label(queue)] += 0
         self._received = received
         self._close = close
         self._channel: Channel | None = None
@@ -105,6 +114,8 @@ class Consumer:
             self,
             method.delivery_tag,
         )
+        if method.redelivered:
+            self._redelivered[label(self.queue)] += 1
         try:
             self._received(delivery)
         except Exception:

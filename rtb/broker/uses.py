@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -77,6 +78,8 @@ class Consuming:
         self._began: list[Began] = []
         #: the living session
         self.session: Session | None = None
+        #: By queue, messages that came again.
+        self.redelivered: Counter[str] = Counter()
         self._number = 0
 
     def add(self, began: Began) -> None:
@@ -92,7 +95,7 @@ class Consuming:
     def ready(self, protocol: AmqpProtocol) -> None:
         """Begin a session."""
         self._number += 1
-        session = Session(self._reactor, protocol, self._number, self._leave)
+        session = Session(self._reactor, protocol, self._number, self._leave, self.redelivered)
         self.session = session
         for began in list(self._began):
             self._begin(began, session)

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import click
 
+from rtb.cli.progress import Bar
 from rtb.cli.running import run
 
 __all__ = ["chaos"]
@@ -51,14 +52,20 @@ def chaos(
             runs=figures.runs if runs is None else runs,
             units=figures.units if units is None else units,
         )
+
+        def say(text: str) -> None:
+            bar.to(len(campaign.outcomes))
+            click.echo(text)
+
         first = SystemRandom().randrange(10**6) if seed is None else seed
         click.echo(f"rtb chaos {tier} --seed {first}")
+        bar = Bar("chaos", figures.runs, "runs", live=False)
         campaign = Campaign(
             reactor=reactor,
             environ=os.environ,
             tier=figures,
             seed=first,
-            say=click.echo,
+            say=say,
             directory=keep,
         )
         return 0 if await campaign.run() else 1

@@ -11,7 +11,10 @@ import click
 
 from rtb.cli.api import api_option
 from rtb.cli.asking import ask, clock, columns, output_option, show
-from rtb.cli.placing import VERBS, forecast, place
+from rtb.cli.place import create
+from rtb.cli.progress import Bar
+from rtb.cli.standing import forecast, priority
+from rtb.cli.verbs import of_order
 
 __all__ = ["orders"]
 
@@ -24,8 +27,11 @@ def orders() -> None:
     """Place orders, look at them, change them, and take their results home."""
 
 
-for _command in (place, forecast, *VERBS):
-    orders.add_command(_command)
+orders.add_command(create)
+orders.add_command(forecast)
+orders.add_command(priority)
+for _verb in ("cancel", "hold", "release", "retry"):
+    orders.add_command(of_order(_verb))
 
 
 @orders.command("list")
@@ -88,7 +94,17 @@ def export(order: int, status: str | None, as_csv: bool, api: str | None) -> Non
 
     async def work(client: Any, _: Any) -> None:
         sink = _Csv() if as_csv else _Lines()
-        await client.all_units(order, sink.take, status=status)
+        units = (await client.order(order))["units"]
+        bar = Bar("export", units.get(status, units["total"]) if status else units["total"])
+
+        def take(data: bytes) -> None:
+            sink.take(data)
+            bar.to(sink.count)
+
+        try:
+            await client.all_units(order, take, status=status)
+        finally:
+            bar.end()
         sink.end()
         click.echo(f"{sink.count} units", err=True)
 

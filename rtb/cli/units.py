@@ -9,6 +9,7 @@ import click
 
 from rtb.cli.api import api_option
 from rtb.cli.asking import ask, clock, columns, output_option, show
+from rtb.cli.verbs import of_unit
 
 __all__ = ["units"]
 
@@ -17,7 +18,11 @@ _FACTS = ("id", "name", "order", "status", "attempts", "failures", "losses", "bo
 
 @click.group()
 def units() -> None:
-    """Look at units."""
+    """Look at units, or change one."""
+
+
+for _verb in ("cancel", "hold", "release", "retry"):
+    units.add_command(of_unit(_verb))
 
 
 @units.command("list")

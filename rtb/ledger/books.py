@@ -97,17 +97,22 @@ class Books:
         self._random = random
         self._key = key
 
-        def lane(limit: float, once_open: OnceOpen | None = None) -> Lane:
+        def lane(op: str, limit: float, once_open: OnceOpen | None = None) -> Lane:
             return Lane(
-                reactor, database, limit=limit, once_open=once_open, tables_gone=tables_gone
+                reactor,
+                database,
+                op=op,
+                limit=limit,
+                once_open=once_open,
+                tables_gone=tables_gone,
             )
 
         hold = (QUERIES["lock_api"], {"lock_class": _API_LOCK, "key": key})
-        self._claims = lane(_BULK_LIMIT, hold)
-        self._flushes = lane(_BULK_LIMIT)
+        self._claims = lane("claim", _BULK_LIMIT, hold)
+        self._flushes = lane("apply", _BULK_LIMIT)
         # An order of many units may take longer than a person's other wishes, which must not wait.
-        self._orders = lane(_BULK_LIMIT)
-        self._person = lane(_PERSON_LIMIT)
+        self._orders = lane("place", _BULK_LIMIT)
+        self._person = lane("change", _PERSON_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""

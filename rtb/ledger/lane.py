@@ -27,6 +27,7 @@ from rtb.ledger.errors import (
     TooSlowError,
 )
 from rtb.ledger.queries import Query
+from rtb.ledger.traffic import TRAFFIC
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -92,6 +93,7 @@ class Lane:
 
     :param reactor: its timers and its name look-ups
     :param database: whom to connect to
+    :param op: what it is for, in a word, for metrics
     :param limit: seconds that a statement may take; longer, and the connection is closed
     :param once_open: a statement and its parameters to run on every new connection
     :param tables_gone: told when a table is missing: somebody made the database anew
@@ -104,6 +106,7 @@ class Lane:
         reactor: Any,
         database: Database,
         *,
+        op: str,
         limit: float,
         once_open: OnceOpen | None = None,
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
@@ -116,6 +119,15 @@ class Lane:
         self._lock = DeferredLock()
         self._connection: _Connection | None = None
         self._ended = False
+        self._busy = False
+        self._took = TRAFFIC.joined(self, op)
+
+    @property
+    def state(self) -> str:
+        """How its connection is: ``busy``, ``idle`` or ``closed``."""
+        if self._connection is None or self._connection.closed:
+            return "closed"
+        return "busy" if self._busy else "idle"
 
     async def run(
         self,
@@ -151,12 +163,16 @@ class Lane:
                 self._connection = connection
             connection = self._connection
             prepared = len(connection.prepared)
+            self._busy, began = True, self._reactor.seconds()
             try:
                 return await self._statement(connection, *compose(connection))
             except LedgerError:
                 if len(connection.prepared) > prepared:  # or not: the error may have come first
                     self._forget(connection)
                 raise
+            finally:
+                self._busy = False
+                self._took(self._reactor.seconds() - began)
         finally:
             self._lock.release()
 

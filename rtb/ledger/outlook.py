@@ -43,7 +43,7 @@ class Outlook:
         database: Database,
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
-        self._lane = Lane(reactor, database, limit=_LIMIT, tables_gone=tables_gone)
+        self._lane = Lane(reactor, database, op="forecast", limit=_LIMIT, tables_gone=tables_gone)
 
     def close(self) -> None:
         """Close the connection."""

@@ -48,11 +48,11 @@ class Reads:
         database: Database,
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
-        def lane(limit: float = _LIMIT) -> Lane:
-            return Lane(reactor, database, limit=limit, tables_gone=tables_gone)
+        def lane(op: str, limit: float = _LIMIT) -> Lane:
+            return Lane(reactor, database, op=op, limit=limit, tables_gone=tables_gone)
 
-        self._glance, self._pages, self._streams = lane(), lane(), lane()
-        self._probe = lane(_PROBE_LIMIT)
+        self._glance, self._pages, self._streams = lane("look"), lane("list"), lane("stream")
+        self._probe = lane("probe", _PROBE_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""

@@ -48,10 +48,10 @@ class Verbs:
         database: Database,
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
-        def lane(limit: float) -> Lane:
-            return Lane(reactor, database, limit=limit, tables_gone=tables_gone)
+        def lane(op: str, limit: float) -> Lane:
+            return Lane(reactor, database, op=op, limit=limit, tables_gone=tables_gone)
 
-        self._person, self._batches = lane(_PERSON_LIMIT), lane(_BATCH_LIMIT)
+        self._person, self._batches = lane("verb", _PERSON_LIMIT), lane("follow", _BATCH_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""
@@ -78,7 +78,7 @@ class Verbs:
         elif verb is Verb.RETRY:
             if not counts[5]:
                 return 0
-            await self._ask(order, verb, [Status.ERROR], None, counts[5], why, 0)
+            await self._ask(order, verb, [Status.ERROR], Filter(), counts[5], why, 0)
             return int(counts[5])
         else:
             rows = await self._person.run(
@@ -105,6 +105,7 @@ class Verbs:
                 "statuses": applicable(verb, chosen),
                 "held": _HELD.get(verb),
                 "prefix": chosen.prefix,
+                "unit": chosen.unit,
             },
         )
         return int(units)
@@ -124,14 +125,14 @@ class Verbs:
         :raises RefusedError: the order is being cancelled, or the account's cap is in the way
         """
         statuses = applicable(verb, chosen)
-        await self._ask(order, verb, statuses, chosen.prefix, units, why, priority)
+        await self._ask(order, verb, statuses, chosen, units, why, priority)
 
     async def _ask(
         self,
         order: int,
         verb: Verb,
         statuses: list[Status],
-        prefix: str | None,
+        chosen: Filter,
         units: int,
         why: str,
         priority: int,
@@ -142,7 +143,8 @@ class Verbs:
                 "order": order,
                 "verb": verb,
                 "statuses": statuses,
-                "prefix": prefix,
+                "prefix": chosen.prefix,
+                "unit": chosen.unit,
                 "why": why,
                 "priority": priority,
                 "units": units,

@@ -145,10 +145,13 @@ def test_a_frame_keeps_its_limit_whatever_is_in_it() -> None:
     agents = [
         (f"{i:024}", long, long, "outbox", "ready", False, 8, 8, 0.0, 0.0) for i in range(200)
     ]
-    orders = [(i, long, long, long, 1.0, None, 1, 2, 3, 4, 5, 6, 7) for i in range(12)]
+    orders = [
+        (i, long, long, long, 1.0, None, False, False, 1, 2, 3, 4, 5, 6, 7) for i in range(12)
+    ]
     news = [(i, i, long, 1.0, "success", f"{long}/{i:024}", 1.0) for i in range(100)]
     running = [(i, long, f"{long}/{i:024}", 1.0) for i in range(200)]
     picture = paint(Glance(True, (1,) * 7, [], agents, running, orders, news), 10.0)
+    picture["queues"] = dict.fromkeys(("out", "in", "dead", "again"), 10**9)
     picture["attention"] = [{"kind": "error", "text": long}] * 8
     assert len(encode(picture)) < FRAME_BYTES
 
@@ -164,11 +167,14 @@ def test_what_needs_somebody() -> None:
     alive = ("b1", "bob", "host", "outbox", "ready", False, 8, 1, 110.0, 0.0)
     box = ("outbox", False, 50, 1, 2, 3, 0.5, 8, 3, 0.0, True)
     glance = Glance(False, (5, 1, 2, 3, 0, 4, 0), [box], [agent, alive], running, [], [])
-    painted = paint(glance, lost_after=16.0)
+    painted = {**paint(glance, lost_after=16.0), "queues": {"dead": 2}}
     parts = {"ledger": "ready", "broker": "refused by 127.0.0.1", "inbox": "ready"}
     trouble = Trouble([("boom 1", 4, 1.0, 2.0, 9, 3, 1)], 1.5, 2)
     items = attention(painted, parts, trouble, now=110.0)
     kinds = [item["kind"] for item in items]
-    assert kinds == ["down", "go", "leader", "box", "lost", "error", "overdue", "unvouched"]
-    assert items[5]["count"] == 4
-    assert (items[6]["unit"], items[6]["count"]) == (7, 1)
+    assert kinds == ["down", "go", "leader", "box", "dead", "lost", "error", "overdue"], (
+        "eight of nine"
+    )
+    assert items[4]["count"] == 2
+    assert items[6]["count"] == 4
+    assert (items[7]["unit"], items[7]["count"]) == (7, 1)

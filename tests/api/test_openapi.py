@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -33,6 +35,12 @@ def test_it_is_valid_and_every_route_is_in_it() -> None:
     assert all(
         operation["summary"] for methods in said["paths"].values() for operation in methods.values()
     )
+
+
+def test_the_one_in_the_docs_is_of_this_version() -> None:
+    """`rtb openapi > docs/openapi.json` makes it."""
+    file = Path(__file__).parents[2] / "docs" / "openapi.json"
+    assert json.loads(file.read_text()) == describe(ROUTES, Resources)
 
 
 @ensure

@@ -40,8 +40,8 @@ async def test_a_priority_is_a_number(web: Web) -> None:
 @pytest_twisted.ensureDeferred
 async def test_units_are_counted_first(web: Web) -> None:
     web.desk.prepared["count_units"] = 5
-    body: dict[str, Any] = {"status": ["error", "cancelled"], "prefix": "LC08"}
-    chosen = Filter(frozenset({Status.ERROR, Status.CANCELLED}), "LC08")
+    body: dict[str, Any] = {"status": ["error", "cancelled"], "prefix": "LC08", "unit": 7}
+    chosen = Filter(frozenset({Status.ERROR, Status.CANCELLED}), "LC08", 7)
     said = await web.ask("POST", "/orders/3/units/retry", json=body)
     assert (said.status, said.json["units"]) == (200, 5)
     assert '"expect_count": 5' in said.json["hint"]
@@ -59,6 +59,7 @@ async def test_units_are_counted_first(web: Web) -> None:
     [
         ("/orders/3/units/retry", {"status": "lost"}, 422),
         ("/orders/3/units/retry", {"prefix": ""}, 422),
+        ("/orders/3/units/retry", {"unit": 0}, 422),
         ("/orders/3/units/retry", {"expect_count": -1}, 422),
         ("/orders/3/units/retry", {"everything": True}, 422),
         ("/orders/3/units/priority", {"priority": 40000}, 422),

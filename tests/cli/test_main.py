@@ -40,10 +40,15 @@ def rtb(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         ["healthcheck"],
         ["migrate"],
         ["openapi"],
+        ["go"],
+        ["orders", "create"],
         ["orders", "export"],
+        ["orders", "retry"],
         ["status"],
         ["tracker"],
         ["try"],
+        ["stop"],
+        ["units", "cancel"],
         ["units", "show"],
         ["watch"],
     ],
@@ -61,7 +66,9 @@ def test_an_unknown_command_is_refused() -> None:
 
 
 def test_settings_are_shown_with_their_sources_and_without_secrets() -> None:
-    shown = rtb("config", "show", RTB_AMQP_URL="amqp://me:secret@there/v", RTB_MAX_QEUE="3")
+    shown = rtb(
+        "config", "show", "--sources", RTB_AMQP_URL="amqp://me:secret@there/v", RTB_MAX_QEUE="3"
+    )
     assert shown.returncode == 0
     assert "amqp://me:***@there:5672/v  (environment)" in shown.stdout
     assert "secret" not in shown.stdout

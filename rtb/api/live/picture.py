@@ -56,6 +56,7 @@ def flow(painted: Mapping[str, Any]) -> Flow:
         slots=sum(box["slots"] for box in active),
         leaders=len(active),
         agents=painted["agents_alive"],
+        inbox=painted["queues"]["in"],
     )
 
 
@@ -117,7 +118,7 @@ def _agent(
 
 
 def _order(row: tuple[Any, ...]) -> dict[str, Any]:
-    order, account, name, workload, created, finished, *counts = row
+    order, account, name, workload, created, finished, held, ending, *counts = row
     return {
         "id": order,
         "account": _short(account),
@@ -125,6 +126,8 @@ def _order(row: tuple[Any, ...]) -> dict[str, Any]:
         "workload": _short(workload),
         "created": _ms(created),
         "finished": _ms(finished),
+        "held": held,
+        "ending": ending,
         "units": counts,
     }
 

@@ -257,6 +257,7 @@ class UnitsChange(Change):
 
     status: list[UnitStatus] = []
     prefix: str | None = None
+    unit: Id | None = None
     expect_count: int | None = None
 
 

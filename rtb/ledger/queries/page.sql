@@ -44,6 +44,7 @@ WITH opened AS (
 )
 SELECT o.id, a.name, o.name, o.workload, extract(epoch FROM o.created_at)::float8,
        extract(epoch FROM o.finished_at)::float8,
+       o.held_at IS NOT NULL, o.state = 'cancelling',
        c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c.cancelled
   FROM (SELECT * FROM opened UNION ALL SELECT * FROM finished) o
   JOIN accounts a ON a.id = o.account_id
@@ -168,7 +169,8 @@ SELECT g.going, t.waiting, t.sent, t.queued, t.processing, t.success, t.error, t
           JOIN counters c ON c.kind = 'order' AND c.id = o2.id AND c.waiting > 0),
        (SELECT json_object_agg(status, extract(epoch FROM oldest)::float8)::text FROM age),
        (SELECT json_agg(json_build_array(busy, extract(epoch FROM now() - seen_at)::float8))::text
-          FROM agents)
+          FROM agents),
+       ARRAY(SELECT name FROM boxes ORDER BY name)
   FROM gate g, counters t WHERE t.kind = 'total' AND t.id = 0;
 
 -- name: agents

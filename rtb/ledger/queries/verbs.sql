@@ -81,10 +81,11 @@ SELECT waiting FROM counted;
 SELECT count(*) FROM units u
  WHERE u.order_id = %(order)s AND u.status = ANY (%(statuses)s::unit_status[])
    AND (%(held)s::boolean IS NULL OR (u.held_at IS NOT NULL) = %(held)s)
-   AND (%(prefix)s::text IS NULL OR starts_with(u.name, %(prefix)s));
+   AND (%(prefix)s::text IS NULL OR starts_with(u.name, %(prefix)s))
+   AND (%(unit)s::bigint IS NULL OR u.id = %(unit)s);
 
 -- name: ask_units
--- Units are to follow. The order's row is locked against a cancel that would be forgotten.
+-- Units are to follow; a single one is found by where it is. The order's row is locked against a cancel that would be forgotten.
 WITH held AS MATERIALIZED (
     SELECT id FROM orders WHERE id = %(order)s AND state = 'open' FOR SHARE
 ), capped AS MATERIALIZED (
@@ -100,8 +101,9 @@ WITH held AS MATERIALIZED (
 INSERT INTO errands
     (order_id, verb, whole, statuses, prefix, why, priority, position, upto, deed_id)
 SELECT held.id, %(verb)s, false, %(statuses)s::unit_status[], %(prefix)s, %(why)s, %(priority)s,
-       CASE WHEN %(verb)s = 'cancel' THEN -1 ELSE 0 END,
-       (SELECT coalesce(max(id), 0) FROM units WHERE order_id = held.id), told.id
+       CASE WHEN %(unit)s::bigint IS NOT NULL THEN %(unit)s::bigint - 1
+            WHEN %(verb)s = 'cancel' THEN -1 ELSE 0 END,
+       coalesce(%(unit)s::bigint, (SELECT max(id) FROM units WHERE order_id = held.id), 0), told.id
   FROM held, told
 RETURNING id;
 
