@@ -12,7 +12,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from web_support import Web
 
 from rtb.api.web.openapi import SAYS, describe
-from rtb.api.web.routes import ROUTES, Resources
+from rtb.api.web.routes import Resources
+from rtb.api.web.table import ROUTES
 
 ensure = pytest_twisted.ensureDeferred
 #: What their users see of them beyond the ledger is tested elsewhere.

@@ -14,7 +14,7 @@ import msgspec
 from rtb.api.web import shapes
 
 if TYPE_CHECKING:
-    from rtb.api.web.routes import Route
+    from rtb.api.web.table import Route
 
 __all__ = ["SAYS", "describe"]
 
