@@ -20,6 +20,7 @@ _COMMANDS = {
     "migrate": "rtb.cli.migrate:migrate",
     "openapi": "rtb.cli.openapi:openapi",
     "orders": "rtb.cli.orders:orders",
+    "prune": "rtb.cli.prune:prune",
     "status": "rtb.cli.status:status",
     "tracker": "rtb.cli.status:tracker",
     "try": "rtb.cli.try_:try_",
