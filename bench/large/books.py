@@ -7,8 +7,6 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
-
 from rtb.ledger import Books
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move, Told
@@ -63,15 +61,13 @@ class Driven:
         await self._books.apply(self._ledger, [said(unit) for unit in units])
         self.flushes.append((time.perf_counter() - began) * 1000)
 
-    async def overlapping(self, units: int, seconds: float, pairs: int = 1) -> None:
-        """Go on for *seconds*, with *pairs* batches under way at a time."""
+    async def go_on(
+        self, units: int, seconds: float, wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Go on for *seconds*, or until it is not *wanted* any more."""
         end = time.perf_counter() + seconds
-
-        async def one() -> None:
-            while time.perf_counter() < end and await self.batch(units):
-                pass
-
-        await gatherResults([Deferred.fromCoroutine(one()) for _ in range(pairs)])
+        while time.perf_counter() < end and wanted() and await self.batch(units):
+            pass
 
     def taken(self) -> dict[str, float]:
         """Return the medians since the last look, in milliseconds."""

@@ -23,9 +23,9 @@ SELECT relname, n_tup_upd, n_tup_hot_upd, n_live_tup, n_dead_tup, autovacuum_cou
 
 async def held(driven: Driven, url: str, seconds: float) -> dict[str, Any]:
     """Claim for a while, then go on while somebody keeps a transaction open all the time."""
-    await driven.overlapping(_BATCH, 10.0)
+    await driven.go_on(_BATCH, 10.0)
     driven.taken()
-    await driven.overlapping(_BATCH, 10.0)
+    await driven.go_on(_BATCH, 10.0)
     before = driven.taken()
     shown(before=before)
     holder = await deferToThread(_hold, url)
@@ -33,14 +33,14 @@ async def held(driven: Driven, url: str, seconds: float) -> dict[str, Any]:
     try:
         for _ in range(int(seconds / 10)):
             settled = driven.settled
-            await driven.overlapping(_BATCH, 10.0)
+            await driven.go_on(_BATCH, 10.0)
             course.append({**driven.taken(), "units_s": (driven.settled - settled) / 10})
             shown(held=course[-1])
     finally:
         holder.close()
     after = []
     for _ in range(2):
-        await driven.overlapping(_BATCH, 10.0)
+        await driven.go_on(_BATCH, 10.0)
         after.append(driven.taken())
         shown(after=after[-1])
     return {
@@ -74,12 +74,13 @@ async def settled(driven: Driven, url: str, units: int) -> dict[str, Any]:
 
 async def pruned(reactor: Any, database: Any, driven: Driven, seconds: float) -> dict[str, Any]:
     """Prune all that has settled while claims go on; say what either costs the other."""
-    await driven.overlapping(_BATCH, 5.0)
+    await driven.go_on(_BATCH, 5.0)
     driven.taken()
-    await driven.overlapping(_BATCH, 10.0)
+    await driven.go_on(_BATCH, 10.0)
     before = driven.taken()
     pruning = Pruning(reactor, database)
     steps: list[float] = []
+    ended: list[bool] = []
     last = began = reactor.seconds()
 
     def told(gone: Gone) -> None:
@@ -89,15 +90,18 @@ async def pruned(reactor: Any, database: Any, driven: Driven, seconds: float) ->
         last = now
 
     async def prune() -> Gone:
-        return await pruning.prune(
-            0.0, go_on=lambda: reactor.seconds() - began < seconds, told=told
-        )
+        try:
+            return await pruning.prune(
+                0.0, go_on=lambda: reactor.seconds() - began < seconds, told=told
+            )
+        finally:
+            ended.append(True)
 
     try:
         gone, _ = await gatherResults(
             [
                 Deferred.fromCoroutine(prune()),
-                Deferred.fromCoroutine(driven.overlapping(_BATCH, seconds)),
+                Deferred.fromCoroutine(driven.go_on(_BATCH, seconds, lambda: not ended)),
             ]
         )
     finally:
