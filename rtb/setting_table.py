@@ -8,6 +8,7 @@ from __future__ import annotations
 from rtb import addresses, failpoint, launching, parsing
 from rtb.addresses import Broker, Database, HostPort
 from rtb.model.names import BadNameError, check_box
+from rtb.model.retention import read_retention
 from rtb.setting import Setting
 
 __all__ = ["SETTINGS"]
@@ -140,6 +141,16 @@ SETTINGS: tuple[Setting, ...] = (
         parse=parsing.choice("open", "closed"),
         roles=_API,
         help="closed: orders are taken only for accounts that POST /accounts/NAME made",
+    ),
+    Setting(
+        name="RTB_RETENTION",
+        attribute="retention",
+        flag="--retention",
+        default="all",
+        parse=read_retention,
+        roles=_API,
+        help="how long units and history of a settled order are kept, for example 30d; all: for "
+        "ever. The order itself stays, with its counts",
     ),
     Setting(
         name="RTB_EPOCH",

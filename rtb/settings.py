@@ -17,6 +17,7 @@ import attrs
 from rtb import launching, parsing
 from rtb.addresses import Broker, Database, HostPort
 from rtb.errors import ConfigurationError
+from rtb.model.retention import Retention
 from rtb.model.scale import Range
 from rtb.setting import Setting
 from rtb.setting_table import SETTINGS
@@ -61,6 +62,7 @@ class Settings:
     box: str
     seed_count: int
     accounts: str
+    retention: Retention
     epoch: float
     drain_timeout: float
     agent_slots: int

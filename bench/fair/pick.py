@@ -44,9 +44,9 @@ PLACES = 50
 PICK = f"SELECT * FROM rtb_pick({PLACES}, '{{default}}')"
 
 
-def fill(cursor: Any, units: int, accounts: int) -> None:
-    """Make *units* waiting units of *accounts* accounts, and VACUUM."""
-    each = max(1, min(1000, units // accounts))
+def fill(cursor: Any, units: int, accounts: int, most: int = 1000) -> None:
+    """Make *units* waiting units of *accounts* accounts, *most* in an order, and VACUUM."""
+    each = max(1, min(most, units // accounts))
     cursor.execute("SET maintenance_work_mem = '1GB'; SET max_parallel_maintenance_workers = 2")
     cursor.execute(_FILL.format(units=units, accounts=accounts, each=each, orders=units // each))
     cursor.execute("VACUUM ANALYZE")

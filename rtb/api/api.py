@@ -24,13 +24,14 @@ from rtb.api.live.bell import Bell
 from rtb.api.live.service import LOST_EPOCHS, Live
 from rtb.api.metrics import ApiMetrics, Tally
 from rtb.api.opening import Opening
+from rtb.api.retention import Pruner
 from rtb.api.web.desk import READY
 from rtb.api.web.listening import Listening
 from rtb.api.web.site import make_site
 from rtb.broker import BrokerClient, BrokerUnavailable
 from rtb.broker.post import Post
 from rtb.broker.topology import Queue, box
-from rtb.ledger import Books, Outlook, PageReads, Reads, Verbs
+from rtb.ledger import Books, Outlook, PageReads, Pruning, Reads, Verbs
 from rtb.model.names import new_incarnation
 from rtb.settings import Settings
 
@@ -86,6 +87,8 @@ class Api(MultiService):
         )
         self._inbox = Inbox(reactor, client, self._books, post, applier)
         self._epochs = Epochs(reactor, client, self._books, post, settings.epoch)
+        pruning = Pruning(reactor, settings.db, self._opening.again)
+        self._pruner = Pruner(reactor, pruning, settings.retention)
         where = f"http://{settings.api_host}"
         desk = Desk(
             self._opening,
@@ -155,6 +158,7 @@ class Api(MultiService):
                 self._epochs,
                 self._inbox,
                 self._follower,
+                self._pruner,
                 self._dispatcher,
             )
             if service.running
@@ -185,6 +189,7 @@ class Api(MultiService):
         self._follower.startService()
         self._intake.startService()
         self._epochs.startService()
+        self._pruner.startService()
         self._client.on_session(self._inbox.began)
 
     async def _forget_queues(self, name: str) -> None:

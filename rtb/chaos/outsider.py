@@ -20,7 +20,7 @@ from rtb.chaos.evidence import Event, Unit
 __all__ = ["Letter", "Outsider"]
 
 _COUNTED = """
-WITH counted AS (
+WITH there AS (
     SELECT 'total' AS kind, 0::bigint AS id, status, count(*) AS n FROM units GROUP BY status
     UNION ALL
     SELECT 'order', order_id, status, count(*) FROM units GROUP BY order_id, status
@@ -30,6 +30,18 @@ WITH counted AS (
     UNION ALL
     SELECT 'box', box_id, status, count(*) FROM units WHERE box_id IS NOT NULL
      GROUP BY box_id, status
+), gone AS (
+    SELECT p.order_id, o.account_id, s.status::unit_status, s.n
+      FROM pruned p JOIN orders o ON o.id = p.order_id, LATERAL (VALUES
+          ('success', p.success), ('error', p.error), ('cancelled', p.cancelled)) AS s (status, n)
+     WHERE s.n <> 0
+), counted AS (
+    SELECT kind, id, status, sum(n) AS n
+      FROM (SELECT * FROM there
+            UNION ALL SELECT 'total', 0, status, n FROM gone
+            UNION ALL SELECT 'order', order_id, status, n FROM gone
+            UNION ALL SELECT 'account', account_id, status, n FROM gone) every_one
+     GROUP BY kind, id, status
 ), kept AS (
     SELECT c.kind::text, c.id, s.status::unit_status, s.n
       FROM counters c, LATERAL (VALUES

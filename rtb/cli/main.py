@@ -21,6 +21,7 @@ _COMMANDS = {
     "migrate": "rtb.cli.migrate:migrate",
     "openapi": "rtb.cli.openapi:openapi",
     "orders": "rtb.cli.orders:orders",
+    "prune": "rtb.cli.prune:prune",
     "status": "rtb.cli.status:status",
     "stop": "rtb.cli.status:stop",
     "tracker": "rtb.cli.status:tracker",

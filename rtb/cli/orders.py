@@ -76,6 +76,8 @@ def show_(order: int, wait: float | None, api: str | None, output: str) -> None:
 def _card(order: Any) -> str:
     facts = [(name, order[name]) for name in ("id", "account", "name", "workload", "status")]
     facts += [("created", clock(order["created_at"])), ("finished", clock(order["finished_at"]))]
+    if order.get("pruned_at"):
+        facts.append(("units gone", clock(order["pruned_at"])))
     facts += [(name, order["units"][name]) for name in _COUNTS]
     lines = [f"{name:<11} {value}" for name, value in facts]
     for deed in order["history"]:

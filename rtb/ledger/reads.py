@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
-from rtb.ledger.errors import LedgerError, SchemaError
+from rtb.ledger.errors import LedgerError, SchemaError, units_pruned
 from rtb.ledger.lane import Lane, Rows
 from rtb.ledger.queries import QUERIES
 from rtb.ledger.timeline import merged
@@ -116,7 +116,10 @@ class Reads:
     async def units(
         self, order: int, status: str | None, limit: int, cursor: int | None
     ) -> Page | None:
-        """Return units of *order*, oldest first; None if there is no such order."""
+        """Return units of *order*, oldest first; None if there is no such order.
+
+        :raises RefusedError: they were pruned
+        """
         rows = await self._unit_rows(self._pages, order, status, limit, cursor or 0)
         if not rows and not await self._exists(order):
             return None
@@ -125,11 +128,15 @@ class Reads:
     async def all_units(
         self, order: int, status: str | None
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        """Yield all units of *order*, some at a time, oldest first."""
+        """Yield all units of *order*, some at a time, oldest first.
+
+        :raises RefusedError: they were pruned, maybe meanwhile
+        """
         after = 0
         while rows := await self._unit_rows(self._streams, order, status, _STREAM_ROWS, after):
             yield [_unit(row) for row in rows]
             after = rows[-1][0]
+        await self._exists(order)
 
     async def unit(self, unit: int) -> dict[str, Any] | None:
         """Return one unit with its history: what happened to it, and what people did to it."""
@@ -165,7 +172,10 @@ class Reads:
         )
 
     async def _exists(self, order: int) -> bool:
-        return bool(await self._pages.run(QUERIES["order_exists"], {"order": order}))
+        rows = await self._pages.run(QUERIES["order_exists"], {"order": order})
+        if rows and rows[0][0]:
+            raise units_pruned(order)
+        return bool(rows)
 
 
 def _page(items: list[dict[str, Any]], limit: int) -> Page:
@@ -207,7 +217,8 @@ def _leader(row: tuple[Any, ...]) -> dict[str, Any]:
 
 def _order(row: tuple[Any, ...]) -> dict[str, Any]:
     order, account, name, workload, priority, created_at, finished_at, *more = row
-    labels, state, not_before, held_at, held_why, failures, limit, rate, errands, *counts = more
+    labels, state, not_before, held_at, held_why, failures, limit, pruned_at, *more = more
+    rate, errands, *counts = more
     units = _counts([count or 0 for count in counts])
     left = units["total"] - sum(units[status] for status in _SETTLED)
     return {
@@ -230,6 +241,7 @@ def _order(row: tuple[Any, ...]) -> dict[str, Any]:
         "held_why": held_why,
         "created_at": _time(created_at),
         "finished_at": _time(finished_at),
+        "pruned_at": _time(pruned_at),
     }
 
 

@@ -111,9 +111,11 @@ class PageReads:
         rows = await self._lane.run(QUERIES["page_total"], {"order": order})
         if not rows:
             return None
-        total = rows[0][0]
+        ((total, pruned),) = rows
         units: dict[str, Any] = {"order": order, "total": total}
-        if total <= _CELLS:
+        if pruned:
+            units["pruned"] = True
+        elif total <= _CELLS:
             ((cells, runs),) = await self._lane.run(QUERIES["page_cells"], {"order": order})
             units |= {"cells": cells or "", "runs": msgspec.Raw((runs or "[]").encode())}
         elif total <= _BINNED:

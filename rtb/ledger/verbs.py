@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from rtb.ledger.errors import RefusedError, SchemaError
+from rtb.ledger.errors import RefusedError, SchemaError, units_pruned
 from rtb.ledger.lane import Lane, Rows
 from rtb.ledger.queries import QUERIES
 from rtb.model.lifecycle import Status
@@ -71,6 +71,8 @@ class Verbs:
         if not known or known[0][0] == "discarded":
             return None
         state, *counts = known[0]
+        if state == "pruned":
+            raise units_pruned(order)
         if state == "loading" and verb is Verb.CANCEL:
             rows = await self._person.run(QUERIES["discard_order"], {"order": order})
         elif state == "loading":
@@ -94,10 +96,15 @@ class Verbs:
     # ---- units
 
     async def count(self, order: int, verb: Verb, chosen: Filter) -> int | None:
-        """Return how many units *verb* would touch now; None if there is no such order."""
+        """Return how many units *verb* would touch now; None if there is no such order.
+
+        :raises RefusedError: they were pruned
+        """
         known = await self._person.run(QUERIES["order_for_verb"], {"order": order})
         if not known or known[0][0] in ("loading", "discarded"):
             return None
+        if known[0][0] == "pruned":
+            raise units_pruned(order)
         ((units,),) = await self._person.run(
             QUERIES["count_units"],
             {

@@ -9,6 +9,7 @@ import pytest_twisted
 from web_support import Web
 
 from rtb.ledger import RefusedError
+from rtb.ledger.errors import units_pruned
 from rtb.model.lifecycle import Status
 from rtb.model.verbs import Filter, Verb
 
@@ -24,6 +25,20 @@ async def test_an_order_does_as_it_is_told(web: Web, verb: str) -> None:
         ("change_order", 3, verb, "clouds", 0),
         ("change_order", 3, verb, "", 0),
     ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_units_that_were_pruned_are_gone(web: Web) -> None:
+    web.desk.prepared["units"] = web.desk.prepared["change_order"] = units_pruned(3)
+    web.desk.prepared["all_units"] = [units_pruned(3)]
+    web.desk.prepared["order"] = {"id": 3}
+    for said in (
+        await web.ask("GET", "/orders/3/units"),
+        await web.ask("GET", "/orders/3/units", headers={"Accept": "application/x-ndjson"}),
+        await web.ask("POST", "/orders/3/retry"),
+    ):
+        assert said.is_problem(410)
+        assert "were pruned" in said.json["detail"]
 
 
 @pytest_twisted.ensureDeferred

@@ -56,6 +56,7 @@ async def test_an_order_is_placed_with_all_its_units(books: Books, reads: Reads)
         "status": "waiting",
         "units": counts(waiting=3),
         "finished_at": None,
+        "pruned_at": None,
         "labels": {},
         "state": "open",
         "rate": 0.0,

@@ -160,6 +160,8 @@ class Order(msgspec.Struct):
     held_why: str | None
     created_at: Time
     finished_at: Time | None
+    #: Since then its units are gone, and only what stands here is left.
+    pruned_at: Time | None
 
 
 class OrderPage(msgspec.Struct):

@@ -102,8 +102,9 @@ SELECT (i - 1) * %(bins)s / %(total)s AS bin, min(id),
  ORDER BY 1;
 
 -- name: page_total
-SELECT waiting + sent + queued + processing + success + error + cancelled
-  FROM counters WHERE kind = 'order' AND id = %(order)s;
+SELECT waiting + sent + queued + processing + success + error + cancelled, o.state = 'pruned'
+  FROM counters c JOIN orders o ON o.id = c.id
+ WHERE c.kind = 'order' AND c.id = %(order)s;
 
 -- name: page_sample
 -- Several APIs may write the same 5 s: the last one wins.
