@@ -46,17 +46,15 @@ def chaos(
         from rtb.chaos.tiers import TIERS
 
         figures = TIERS[tier]
-        figures = attrs.evolve(
-            figures,
-            runs=figures.runs if runs is None else runs,
-            units=figures.units if units is None else units,
-        )
+        if units is not None:
+            figures = attrs.evolve(figures, units=units)
         first = SystemRandom().randrange(10**6) if seed is None else seed
         click.echo(f"rtb chaos {tier} --seed {first}")
         campaign = Campaign(
             reactor=reactor,
             environ=os.environ,
             tier=figures,
+            runs=runs,
             seed=first,
             say=click.echo,
             directory=keep,
