@@ -201,7 +201,7 @@ def readiness_true(evidence: Evidence) -> Iterator[str]:
             continue
         if answer.code == 200:
             for away in evidence.away:
-                noticed = _awake_since(evidence, answer.api, away) + NOTICE
+                noticed = _awake_since(evidence, answer.api, away) + NOTICE + answer.starved
                 if noticed < answer.at and answer.at + answer.seconds < away.until:
                     yield f"{answer.api} says ready at {answer.at:.1f} s, without {away.server}"
         elif answer.code == 503 and answer.at > evidence.calm_at + READY_LIMIT:

@@ -68,6 +68,8 @@ class Answer:
     #: Of each leader shown: box, queued, capacity.
     leaders: tuple[tuple[str, int, int], ...] = ()
     why: str = ""
+    #: Seconds, of the last few, for which the machine had no processor for it.
+    starved: float = 0.0
 
 
 @attrs.frozen

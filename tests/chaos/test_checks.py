@@ -156,6 +156,7 @@ def test_who_stood_still_has_noticed_nothing() -> None:
     evidence = good()
     evidence.frozen = [Away("api-0", 9.0, 16.0), Away("api-1", 30.0, 60.0)]
     _answer(evidence, api="api-0", path="/readyz", at=15.0)
+    _answer(evidence, api="api-2", path="/readyz", at=15.0, starved=4.0)
     assert broken(evidence) == {}
     _answer(evidence, api="api-0", path="/readyz", at=18.5)
     assert set(broken(evidence)) == {"H4"}
