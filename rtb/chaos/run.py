@@ -42,7 +42,7 @@ _SAY_EVERY = 5.0
 #: Seconds that the failpoints left open after the storm may take altogether, and that a role lives
 #: that was armed with some, or with none, until it makes room for another life.
 _MEETING = 150.0
-_ARMED_LIFE = 10.0
+_ARMED_LIFE = 15.0
 _BARE_LIFE = 4.0
 #: Meanwhile there is always work: an order so often (s), unless so many units wait.
 _FEED_EVERY = 1.5
