@@ -234,7 +234,7 @@ SETTINGS: tuple[Setting, ...] = (
         default_says="none",
         parse=failpoint.read,
         roles=_ALL,
-        help="for tests only: POINT:CHANCE, separated by commas; the process ends as if killed "
-        "when it comes to one",
+        help="for tests only: POINT:CHANCE, separated by commas; the process ends as if killed, "
+        "or loses a message, when it comes to one",
     ),
 )

@@ -16,6 +16,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from rtb.addresses import Broker, Database
 from rtb.chaos.evidence import Event, Unit
+from rtb.chaos.rubbish import Bad
 
 __all__ = ["Letter", "Outsider"]
 
@@ -142,14 +143,19 @@ class Outsider:
                     channel.close()
         return found
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Publish *messages*, each with its routing key, as rtb does."""
+    def publish(self, messages: Sequence[Bad]) -> None:
+        """Publish *messages* where rtb does."""
         with closing(self._connect()) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
-            for number, (key, body) in enumerate(messages):
-                properties = pika.BasicProperties(delivery_mode=2, message_id=f"outsider:{number}")
-                channel.basic_publish("rtb", key, body, properties, mandatory=True)
+            for number, bad in enumerate(messages):
+                properties = pika.BasicProperties(
+                    content_type=bad.content_type,
+                    delivery_mode=2,
+                    headers=dict(bad.headers),
+                    message_id=f"outsider:{number}",
+                )
+                channel.basic_publish("rtb", bad.key, bad.body, properties, mandatory=True)
 
     def take_dead(self) -> list[Letter]:
         """Return the dead letters, and remove them."""

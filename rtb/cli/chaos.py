@@ -47,11 +47,8 @@ def chaos(
         from rtb.chaos.tiers import TIERS
 
         figures = TIERS[tier]
-        figures = attrs.evolve(
-            figures,
-            runs=figures.runs if runs is None else runs,
-            units=figures.units if units is None else units,
-        )
+        if units is not None:
+            figures = attrs.evolve(figures, units=units)
 
         def say(text: str) -> None:
             bar.to(len(campaign.outcomes))
@@ -59,11 +56,12 @@ def chaos(
 
         first = SystemRandom().randrange(10**6) if seed is None else seed
         click.echo(f"rtb chaos {tier} --seed {first}")
-        bar = Bar("chaos", figures.runs, "runs", live=False)
+        bar = Bar("chaos", figures.runs if runs is None else runs, "runs", live=False)
         campaign = Campaign(
             reactor=reactor,
             environ=os.environ,
             tier=figures,
+            runs=runs,
             seed=first,
             say=say,
             directory=keep,

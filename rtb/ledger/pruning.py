@@ -56,7 +56,7 @@ class Pruning:
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
         self._reactor = reactor
-        self._lane = Lane(reactor, database, limit=_LIMIT, tables_gone=tables_gone)
+        self._lane = Lane(reactor, database, op="prune", limit=_LIMIT, tables_gone=tables_gone)
 
     def close(self) -> None:
         """Close the connection, and let somebody else prune."""

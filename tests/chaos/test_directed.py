@@ -32,9 +32,11 @@ class Place:
         self.shape = Shape()
         self._make = lambda shape: System(reactor, place, database, vhost, shape)
 
-    async def start(self, shape: Shape) -> None:
+    async def start(self, shape: Shape, **failpoints: str) -> None:
         self.system = self._make(shape)
         await self.system.prepare()
+        for slot in self.system.slots:
+            slot.failpoint = lambda slot: failpoints.get(slot.kind, "")
         self.system.start()
         self.client = Client(f"http://127.0.0.1:{self.system.ports['api-0']}", self.reactor)
         await self.until(lambda s: len([x for x in s.leaders if x.slots]) == len(shape.leaders))
@@ -106,3 +108,11 @@ async def test_a_box_whose_leader_is_gone_for_good(place: Place) -> None:
     claimed = "SELECT count(*) FROM events WHERE kind = 'claimed' AND who = 'outbox'"
     assert place.outsider.sql(f"{claimed} AND id > ({rescued})") == [(0,)]
     assert place.outsider.sql(f"SELECT ({rescued}) IS NOT NULL") == [(True,)]
+
+
+@ensure
+async def test_a_leader_whose_first_words_or_their_answer_are_lost(place: Place) -> None:
+    shape = Shape(apis=1, leaders={"outbox": 1}, agents={"outbox": 1})
+    await place.start(shape, leader="lost-report", api="lost-control")
+    for name, lost in (("leader-outbox-0", "lost-report"), ("api-0", "lost-control")):
+        assert f"failpoint {lost}: a message is lost" in place.slot(name).log.read_text()
