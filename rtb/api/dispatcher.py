@@ -103,7 +103,7 @@ class Dispatcher(Service):
                 failpoint.hit("a2")
             pieces = list(parts(claim.units))
             for piece in pieces:
-                message = Out(ledger=claim.ledger, box=claim.box, units=piece)
+                message = Out(ledger=claim.ledger, box=claim.box, leader=claim.leader, units=piece)
                 self._client.publish(self._post.out(message)).addCallbacks(
                     self._sent, self._unsent, (len(pieces),), {}, (claim.ledger, piece)
                 ).addErrback(self._failed)

@@ -17,6 +17,7 @@ _COMMANDS = {
     "config": "rtb.cli.config:config",
     "dev": "rtb.cli.dev:dev",
     "healthcheck": "rtb.cli.check:healthcheck",
+    "ledger": "rtb.cli.ledger:ledger",
     "migrate": "rtb.cli.migrate:migrate",
     "openapi": "rtb.cli.openapi:openapi",
     "orders": "rtb.cli.orders:orders",
