@@ -127,6 +127,8 @@ class Recovery:
         self._kills = kills
         self._now = now
         self._fed = 0
+        #: Seconds from each kill of a server until it answered again, which no rtb can shorten.
+        self._starts: list[float] = []
         self._feeding = False
 
     async def calm(self, seconds: float) -> list[str]:
@@ -146,6 +148,7 @@ class Recovery:
         """Kill as often as *row* wants; return its lines of the table."""
         found: list[float] = []
         kills: list[tuple[float, str]] = []
+        self._starts = []
         if row.name == "leader":
             await self._leave_one_leader()
 
@@ -157,7 +160,11 @@ class Recovery:
                 self._ground.say(f"{row.what}, kill {number + 1}: {found[-1]:.2f} s")
 
         await self._fed_for(course())
-        lines = [Measured(row.what, row.limit, found)]
+        what = row.what
+        if self._starts:
+            start = Measured("", 0.0, self._starts)
+            what += f" (until it answers: {start.at(0.5):.1f} to {start.at(1.0):.1f} s)"
+        lines = [Measured(what, row.limit, found)]
         if row.name == "agent":
             lines.append(await self._in_doubt(kills))
         return lines
@@ -172,6 +179,7 @@ class Recovery:
                 server = sandbox.postgres if name == "postgres" else sandbox.rabbit
                 await server.kill()
                 await server.start_again()
+                self._starts.append(self._now() - at)
                 return at, name
             case "agent":
                 slot = self._busy_agent(number)
