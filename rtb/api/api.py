@@ -20,6 +20,7 @@ from rtb.api.follower import Follower
 from rtb.api.herald import Herald
 from rtb.api.inbox import Inbox
 from rtb.api.intake import Intake
+from rtb.api.lineage import Lineage
 from rtb.api.live.bell import Bell
 from rtb.api.live.service import LOST_EPOCHS, Live
 from rtb.api.metrics import ApiMetrics, Tally
@@ -75,6 +76,7 @@ class Api(MultiService):
         self._outlook = Outlook(reactor, settings.db, self._opening.again)
         self._follower = Follower(reactor, self._verbs, self._dispatcher, herald)
         self._intake = Intake(reactor, settings.db, self._follower.kick)
+        self._lineage = Lineage(self._books)
         applier = Applier(
             client,
             self._books,
@@ -82,11 +84,12 @@ class Api(MultiService):
             self._dispatcher,
             herald,
             self._follower,
+            self._lineage,
             bell.ring,
             tally,
         )
         self._inbox = Inbox(reactor, client, self._books, post, applier)
-        self._epochs = Epochs(reactor, client, self._books, post, settings.epoch)
+        self._epochs = Epochs(reactor, client, self._lineage, post, settings.epoch)
         pruning = Pruning(reactor, settings.db, self._opening.again)
         self._pruner = Pruner(reactor, pruning, settings.retention)
         where = f"http://{settings.api_host}"
@@ -204,7 +207,7 @@ class Api(MultiService):
         """Say how each thing is that it needs, as far as that is known without asking."""
         publishing, consuming = self._client.status()
         return {
-            "ledger": self._opening.problem or READY,
+            "ledger": self._opening.problem or self._lineage.problem or READY,
             "broker": publishing.problem or consuming.problem or READY,
             "inbox": self._inbox.problem or READY,
         }
@@ -212,7 +215,7 @@ class Api(MultiService):
     async def readiness(self) -> Mapping[str, str]:
         """Say how each thing is that it needs; asks the ledger."""
         parts = self._parts()
-        return {**parts, "ledger": self._opening.problem or await self._reads.problem() or READY}
+        return {**parts, "ledger": await self._reads.problem() or parts["ledger"]}
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("the API did not start", failure)

@@ -80,8 +80,10 @@ class BrokerClient(MultiService):
             unconfirmed=unconfirmed,
             unconfirmed_bytes=unconfirmed_bytes,
         )
-        self._insistence = Insistence(reactor, self._publisher, random)
-        publishing = Publishing(self._publisher, self._insistence, topology, self._changed)
+        self._insistence = Insistence(
+            reactor, self._publisher, random, lambda: publishing.declare_again()
+        )
+        publishing = Publishing(reactor, self._publisher, self._insistence, topology, self._changed)
         self._consuming = Consuming(
             reactor, topology, lambda problem: self._in.leave(problem), self._changed
         )

@@ -44,7 +44,6 @@ class Consumer:
         self._close = close
         self._channel: Channel | None = None
         self._tag = ""
-        self._cancelled: Deferred[None] = Deferred()
 
     async def begin(self, channel: Channel, prefetch: int, exclusive: bool) -> None:
         """Begin to consume over *channel*, which is this consumer's alone.
@@ -53,7 +52,8 @@ class Consumer:
         deprecated.
         """
         inner = channel.inner
-        inner.add_on_cancel_callback(lambda _: self._cancelled.callback(None))
+        # The next session declares it anew.
+        inner.add_on_cancel_callback(lambda _: self._close(f"queue {self.queue} was deleted"))
         await channel.call("for a prefetch", inner.basic_qos, prefetch_count=prefetch)
         # Set first: the first message may be in the same read as the answer.
         self._channel = channel
@@ -76,15 +76,6 @@ class Consumer:
             return succeed(None)
         cancelled: Deferred[None] = self._channel.cancel(self._tag)
         return cancelled.addCallbacks(lambda _: None, _already_over)
-
-    def when_cancelled(self) -> Deferred[None]:
-        """Fire when the broker has cancelled it: its queue was deleted.
-
-        Does not fire at the end of the session: :meth:`Session.when_lost` does.
-        """
-        waiter: Deferred[None] = Deferred()
-        self._cancelled.addCallback(waiter.callback)
-        return waiter
 
     def ack(self, tag: int, *, multiple: bool) -> None:
         """Acknowledge a delivery (see :meth:`Delivery.ack`)."""

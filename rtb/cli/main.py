@@ -18,6 +18,7 @@ _COMMANDS = {
     "dev": "rtb.cli.dev:dev",
     "go": "rtb.cli.status:go",
     "healthcheck": "rtb.cli.check:healthcheck",
+    "ledger": "rtb.cli.ledger:ledger",
     "migrate": "rtb.cli.migrate:migrate",
     "openapi": "rtb.cli.openapi:openapi",
     "orders": "rtb.cli.orders:orders",

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError
 from rtb.broker.post import Post
+from rtb.leader.doubt import Doubt
 from rtb.leader.fleet import Fleet
 from rtb.leader.register import Register
 from rtb.model.fill import Fill
@@ -39,6 +40,7 @@ class Reported(Protocol):
     tracker: Tracker
     register: Register
     fleet: Fleet
+    doubt: Doubt
 
 
 class Reporter:
@@ -180,6 +182,7 @@ class Reporter:
             busy=reign.tracker.running,
             workloads=reign.register.workloads,
             units=units,
+            asks=reign.doubt.named(self._number, units),
             launcher=reign.fleet.launching(),
         )
 

@@ -54,6 +54,8 @@ class Claim:
 
     ledger: str
     box: str
+    #: The incarnation that led the box at that moment.
+    leader: str
     units: list[Unit]
     #: How many boxes could have been claimed for.
     boxes: int
@@ -176,9 +178,9 @@ class Books:
             (QUERIES["claim"], {"box": box, "most": most, "api": self._key}),
         )
         if not rows:
-            return Claim("", box or "", [], 0)
-        *_, ledger, name, boxes = rows[0]
-        return Claim(ledger, name, [_unit(*row[:-3]) for row in rows], boxes)
+            return Claim("", box or "", "", [], 0)
+        *_, ledger, name, leader, boxes = rows[0]
+        return Claim(ledger, name, leader, [_unit(*row[:-4]) for row in rows], boxes)
 
     async def wake(self) -> tuple[int, float | None]:
         """Make due retries and orders ready; say how many, and in how many seconds the next is."""
@@ -303,6 +305,22 @@ class Books:
         """End *epoch* of *ledger*, if it is the current one."""
         await self._flushes.run(QUERIES["end_epoch"], {"ledger": ledger, "epoch": epoch})
 
+    async def is_ahead(self, ledger: str, epoch: int) -> bool:
+        """Is this *ledger*, at an earlier epoch than *epoch*?"""
+        ((ahead,),) = await self._flushes.run(
+            QUERIES["is_ahead"], {"ledger": ledger, "epoch": epoch}
+        )
+        return bool(ahead)
+
+    async def is_restored(self) -> bool:
+        """Was it noticed that PostgreSQL was restored to an earlier state?"""
+        ((restored,),) = await self._claims.run(QUERIES["restored"])
+        return bool(restored)
+
+    async def note_restored(self, ledger: str) -> None:
+        """Note that *ledger* was restored: nothing is claimed any more until it is renewed."""
+        await self._flushes.run(QUERIES["note_restored"], {"ledger": ledger})
+
     async def forsaken(self) -> list[Forsaken]:
         """Return attempts that nobody vouches for any more, and why each is given up."""
         rows = await self._flushes.run(
@@ -327,6 +345,7 @@ def order_values(order: NewOrder) -> dict[str, Any]:
 
 def _state(report: Report) -> dict[str, object]:
     return {
+        "ledger": report.ledger,
         "box": report.box,
         "leader": report.leader,
         "capacity": report.capacity,

@@ -104,6 +104,13 @@ class Tracker:
                 place = (-unit.priority, unit.order, -unit.bump, unit.unit, unit.attempt)
                 heapq.heappush(line, place)
 
+    def doubt(self) -> list[UnitKey]:
+        """Hand out nothing of what is stored, until :meth:`store` again; return what that is."""
+        stored = [entry for entry in self if entry.place is Place.STORED]
+        for entry in stored:
+            self._move(entry, Place.ANNOUNCED)
+        return [entry.key for entry in stored]
+
     def take(self, most: int) -> list[Unit]:
         """Return at most *most* stored units in fair order; they count as given from now on."""
         heap = [

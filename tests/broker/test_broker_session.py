@@ -85,19 +85,16 @@ async def test_a_queue_of_another_make_is_said_clearly(connect: Connect, vhost: 
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_consumer_is_told_when_its_queue_is_deleted(
+async def test_a_session_ends_when_a_queue_that_it_consumes_is_deleted(
     connect: Connect, vhost: Broker
 ) -> None:
     session = await Sessions(connect(vhost)).next()
     await session.declare(*box("outbox"))
     reader = await read(session, "outbox")
-    told = reader.consumer.when_cancelled()
-    assert not told.called
+    lost = session.when_lost()
     await session.delete("outbox")
-    await told
-    await reader.consumer.when_cancelled()
+    await lost
     await reader.consumer.cancel()
-    assert not session.is_over
 
 
 @pytest_twisted.ensureDeferred

@@ -1,4 +1,4 @@
-"""Two courses of events that the issue names, with epochs of a tenth of their usual length."""
+"""A box whose leader never comes back, with epochs of a tenth of their usual length."""
 
 from __future__ import annotations
 
@@ -70,28 +70,6 @@ def place(reactor: Any, database: Database, vhost: Broker, tmp_path: Path) -> It
     yield place
     blockon(Deferred.fromCoroutine(place.client.close()))
     blockon(Deferred.fromCoroutine(place.system.close()))
-
-
-@ensure
-async def test_a_long_unit_outlives_everything(place: Place, sandbox: Any) -> None:
-    """A leader gone for long with nobody in its place, three broker restarts, an API restart."""
-    if place.broker.port != sandbox.rabbit.port:
-        pytest.skip("restarts the broker, so it needs a private one")
-    await place.start(Shape(apis=1, leaders={"outbox": 1}, agents={"outbox": 1}))
-    await place.client.place({"units": [{"payload": {"seconds": 60.0, "end": "success"}}]})
-    await place.client.go()
-    await place.until(lambda summary: summary.units.processing == 1)
-    place.slot("leader-outbox-0").retire()
-    await place.pause(12.0)
-    place.slot("leader-outbox-0").start()
-    for _ in range(3):
-        await sandbox.rabbit.kill()
-        await sandbox.rabbit.start_again()
-        await place.pause(1.0)
-    place.slot("api-0").kill()
-    await place.until(lambda summary: summary.units.success == 1, limit=120.0)
-    assert place.starts() == [(1, 1)]
-    assert place.outsider.sql("SELECT attempt FROM units") == [(1,)]
 
 
 @ensure

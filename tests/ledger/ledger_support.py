@@ -93,7 +93,7 @@ def report(
     """Return a leader's report."""
     return Report(
         **{
-            "ledger": "x",
+            "ledger": "",
             "box": box,
             "leader": leader,
             "number": 1,

@@ -20,9 +20,13 @@ UPDATE boxes b
        utilization = %(utilization)s::float8,
        slots = %(slots)s::integer, busy = %(busy)s::integer, workloads = %(workloads)s::text[],
        launcher = %(launcher)s::json,
-       seen = e.epoch - CASE WHEN %(gone)s::boolean THEN 3 ELSE 0 END, reported_at = now(),
+       -- A leader that still speaks of another ledger would drop what is claimed for it.
+       seen = CASE WHEN %(ledger)s::text IN ('', g.ledger_id)
+                   THEN e.epoch - CASE WHEN %(gone)s::boolean THEN 3 ELSE 0 END
+                   ELSE b.seen END,
+       reported_at = now(),
        manned = CASE WHEN %(slots)s::integer > 0 THEN e.epoch ELSE b.manned END
-  FROM epochs e
+  FROM epochs e CROSS JOIN gate g
  WHERE b.name = %(box)s::text AND b.leader = %(leader)s::text
 RETURNING b.id;
 

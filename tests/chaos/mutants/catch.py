@@ -63,10 +63,11 @@ def _sql(name: str, *changes: tuple[str, str]) -> Callable[[pytest.MonkeyPatch],
 
 def _time_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     async def tick(self: Epochs) -> None:
-        ledger, epoch = await self._books.epoch()
-        await self._books.end_epoch(ledger, epoch)
-        for of, key, why in await self._books.forsaken():
-            await self._books.apply(of, [Move.giving_up(key, Kind.RESCUED, why)])
+        books = self._lineage._books
+        ledger, epoch = await books.epoch()
+        await books.end_epoch(ledger, epoch)
+        for of, key, why in await books.forsaken():
+            await books.apply(of, [Move.giving_up(key, Kind.RESCUED, why)])
 
     monkeypatch.setattr(Epochs, "_tick", tick)
 
