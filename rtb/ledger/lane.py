@@ -39,6 +39,12 @@ Rows = list[tuple[Any, ...]]
 #: A statement and its parameters.
 OnceOpen = tuple[str, Mapping[str, object]]
 
+#: A prepared statement keeps the plan that it got when its tables were empty or unknown. What rtb
+#: runs reads a few rows of big tables by an index; a plan that walks a table is never better.
+_PLANS = (
+    "-c plan_cache_mode=force_generic_plan "
+    "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_mergejoin=off"
+)
 #: Seconds that connecting may take.
 _CONNECT_LIMIT = 5.0
 #: SQLSTATE classes of values that will never do.
@@ -174,8 +180,7 @@ class Lane:
         milliseconds = int(self._limit * 1000)
         options = (
             f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
-            "-c idle_in_transaction_session_timeout=10000 -c timezone=UTC -c jit=off "
-            "-c plan_cache_mode=force_generic_plan"
+            f"-c idle_in_transaction_session_timeout=10000 -c timezone=UTC -c jit=off {_PLANS}"
         )
         try:
             opening = connection.connect(dsn(self._database, address=address, options=options))
