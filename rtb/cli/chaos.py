@@ -10,6 +10,7 @@ import attrs
 import click
 
 from rtb.cli.chaos_calm import long, recovery
+from rtb.cli.chaos_yarn import yarn
 from rtb.cli.progress import Bar
 from rtb.cli.running import run
 
@@ -33,7 +34,7 @@ def chaos() -> None:
     """Kill what runs, and check from outside what is promised.
 
     push, nightly and release are the same storm in three sizes; recovery and long are about one
-    fault at a time, at default settings. All use private servers.
+    fault at a time, at default settings; yarn is a storm on Hadoop YARN. All use private servers.
     """
 
 
@@ -92,3 +93,4 @@ for _name in ("push", "nightly", "release"):
     chaos.add_command(_tier(_name))
 chaos.add_command(recovery)
 chaos.add_command(long)
+chaos.add_command(yarn)

@@ -75,6 +75,8 @@ def _story(unit: Any) -> str:
         for event in unit["history"]
     ]  # fmt: skip
     story = columns(head, table, left=4) if table else "nothing has happened to it yet"
+    logs = [event["log"] for event in unit["history"] if event.get("log")]
+    story += f"\n\nlog of its last agent: {logs[-1]}" if logs else ""
     printed = [event["output"] for event in unit["history"] if event.get("output")]
     output = f"\n\nwhat it printed last:\n{printed[-1]}" if printed else ""
     return "\n".join([*lines, "", story]) + output

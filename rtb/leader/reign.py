@@ -242,7 +242,8 @@ class Reign:
             return
         self._admit()
         self.fleet.adjust()
-        self._hand_out()
+        if self.tracker.stored:  # else nobody looks at the agents, who may be many
+            self._hand_out()
         self._reporter.changed()
 
     def _hand_out(self) -> None:

@@ -159,9 +159,11 @@ class Reads:
 
     async def agents(self) -> list[dict[str, Any]]:
         """Return the agents that leaders reported."""
-        names = ("id", "name", "host", "box", "presence", "slots", "busy", "workloads", "seen_at")
+        names = ("id", "name", "host", "box", "presence", "slots", "busy", "workloads", "seen_at",
+                 "container", "log")  # fmt: skip
         rows = await self._pages.run(QUERIES["agents"])
-        return [{**dict(zip(names, row, strict=True)), "seen_at": _time(row[-1])} for row in rows]
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        return [{**agent, "seen_at": _time(agent["seen_at"])} for agent in found]
 
     async def _unit_rows(
         self, lane: Lane, order: int, status: str | None, limit: int, after: int
@@ -282,7 +284,7 @@ def _unit(row: tuple[Any, ...] | list[Any]) -> dict[str, Any]:
 
 
 def _event(row: tuple[Any, ...]) -> dict[str, Any]:
-    at, round_, attempt, kind, who, ran, detail = row
+    at, round_, attempt, kind, who, ran, detail, container, log = row
     event = {
         "at": at,
         "round": round_,
@@ -293,6 +295,8 @@ def _event(row: tuple[Any, ...]) -> dict[str, Any]:
     }
     if detail is not None:
         event |= msgspec.json.decode(detail)
+    if container is not None:
+        event |= {"container": container, "log": log}
     return event
 
 

@@ -41,7 +41,7 @@ async def before_renewal(reactor: Any, database: Database) -> Before:
 
     :raises LedgerUnavailableError: PostgreSQL cannot be reached
     """
-    lane = Lane(reactor, database, limit=_LIMIT)
+    lane = Lane(reactor, database, op="renew", limit=_LIMIT)
     try:
         (row,) = await lane.run(QUERIES["before_renewal"])
     finally:
@@ -58,7 +58,7 @@ async def renew(reactor: Any, database: Database) -> str:
 
     :raises LedgerUnavailableError: PostgreSQL cannot be reached, or it took too long
     """
-    lane = Lane(reactor, database, limit=_LIMIT)
+    lane = Lane(reactor, database, op="renew", limit=_LIMIT)
     new = secrets.token_hex(12)
     try:
         await lane.run(QUERIES["renew"], {"ledger": new})

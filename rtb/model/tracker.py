@@ -75,6 +75,11 @@ class Tracker:
         return sum(self._count[place] for place in _QUEUED)
 
     @property
+    def stored(self) -> int:
+        """Units that may be handed out."""
+        return self._count[Place.STORED]
+
+    @property
     def running(self) -> int:
         """Units that agents run."""
         return self._count[Place.RUNNING]

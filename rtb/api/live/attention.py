@@ -44,9 +44,11 @@ def _line(picture: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     active = [box for box in picture["boxes"] if box["active"]]
     if left and not active:
         yield _item("leader", "no leader reports: start twistd rtb-leader")
-    elif left and active and not any(box["slots"] for box in active):
+    elif left and active and not any(box["slots"] or "launcher" in box for box in active):
         yield _item("agents", "no agent is there to run units: start twistd rtb-agent")
     for box in picture["boxes"]:
+        if box["active"] and box.get("launcher", {}).get("problem"):
+            yield _item("launcher", f"box {box['box']}: {box['launcher']['problem']}")
         if not box["active"]:
             holds = " and units are still booked to it" if box["flying"] else ""
             yield _item("box", f"box {box['box']} has no leader{holds}", box=box["box"])

@@ -50,6 +50,31 @@ class Counts(msgspec.Struct):
     total: int
 
 
+class Launcher(msgspec.Struct):
+    """What starts and ends agents, and how far it is."""
+
+    kind: Literal["local", "yarn"]
+    wanted: int
+    starting: int
+    running: int
+    leaving: int
+    state: str
+    problem: str
+
+
+class Launched(msgspec.Struct):
+    """An agent that a launcher started."""
+
+    agent: str
+    name: str
+    host: str
+    presence: str
+    slots: int
+    busy: int
+    container: str
+    log: str
+
+
 class Leader(msgspec.Struct):
     """A box, and what its leader reported last."""
 
@@ -65,6 +90,8 @@ class Leader(msgspec.Struct):
     workloads: list[str]
     agents: int
     reported_at: Time
+    launcher: Launcher | msgspec.UnsetType = msgspec.UNSET
+    launched: list[Launched] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Summary(msgspec.Struct):
@@ -298,6 +325,9 @@ class Event(msgspec.Struct):
     why: str = ""
     output: str = ""
     priority: int | None = None
+    #: Where its agent ran, and where to read what that printed, if a launcher started it.
+    container: str = ""
+    log: str = ""
 
 
 class UnitStory(Unit, kw_only=True):
@@ -321,6 +351,8 @@ class Agent(msgspec.Struct):
     busy: int
     workloads: list[str]
     seen_at: Time
+    container: str
+    log: str
 
 
 class AgentList(msgspec.Struct):

@@ -43,6 +43,13 @@ WITH box AS (
 ), gone AS (
     DELETE FROM agents USING box
      WHERE box_id = box.id AND incarnation <> ALL (%(agent)s::text[])
+), placed AS (
+    -- Once per agent; again where its log was not known yet.
+    INSERT INTO containers (incarnation, container, log)
+    SELECT s.agent, s.container, s.log
+      FROM box, shown s LEFT JOIN agents known ON known.incarnation = s.agent
+     WHERE s.container <> '' AND s.log IS DISTINCT FROM known.log
+    ON CONFLICT (incarnation) DO UPDATE SET log = EXCLUDED.log
 )
 INSERT INTO agents AS a
     (incarnation, box_id, name, host, presence, slots, busy, workloads, seen_at, container, log)

@@ -97,8 +97,11 @@ SELECT u.id, u.order_id, u.name, u.status, u.attempt, u.round, u.failures, u.los
  WHERE u.id = %(unit)s;
 
 -- name: history
-SELECT at, round, attempt, kind, who, ran, detail::text
-  FROM events WHERE unit_id = %(unit)s ORDER BY id;
+SELECT e.at, e.round, e.attempt, e.kind, e.who, e.ran, e.detail::text, c.container, c.log
+  FROM events e
+  LEFT JOIN containers c
+    ON e.kind = 'processing' AND c.incarnation = substring(e.who FROM '[^/]*$')
+ WHERE e.unit_id = %(unit)s ORDER BY e.id;
 
 -- name: deeds_of_unit
 -- What people did to a unit without moving it: with its whole order, or by a filter.

@@ -9,7 +9,7 @@ SELECT g.going, g.claims, c.waiting, c.sent, c.queued, c.processing, c.success, 
 SELECT b.name, b.seen >= e.epoch - 2, b.capacity, coalesce(c.sent, 0), coalesce(c.queued, 0),
        coalesce(c.processing, 0), b.utilization, b.slots, b.busy,
        extract(epoch FROM b.reported_at)::float8,
-       EXISTS (SELECT FROM flights f WHERE f.box_id = b.id)
+       EXISTS (SELECT FROM flights f WHERE f.box_id = b.id), b.launcher::text
   FROM boxes b
  CROSS JOIN epochs e
   LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
@@ -18,7 +18,8 @@ SELECT b.name, b.seen >= e.epoch - 2, b.capacity, coalesce(c.sent, 0), coalesce(
 
 -- name: page_agents
 SELECT a.incarnation, a.name, a.host, b.name, a.presence, a.draining, a.slots, a.busy,
-       extract(epoch FROM a.seen_at)::float8, extract(epoch FROM now() - a.seen_at)::float8
+       extract(epoch FROM a.seen_at)::float8, extract(epoch FROM now() - a.seen_at)::float8,
+       a.container
   FROM agents a
   JOIN boxes b ON b.id = a.box_id
  ORDER BY a.name, a.incarnation
@@ -177,7 +178,7 @@ SELECT g.going, t.waiting, t.sent, t.queued, t.processing, t.success, t.error, t
 -- name: agents
 SELECT a.incarnation, a.name, a.host, b.name,
        CASE WHEN a.draining THEN 'draining' ELSE a.presence END, a.slots, a.busy, a.workloads,
-       a.seen_at
+       a.seen_at, a.container, a.log
   FROM agents a
   JOIN boxes b ON b.id = a.box_id
  ORDER BY a.name, a.incarnation

@@ -71,6 +71,7 @@ function timeline(unit) {
     const [sign, words] = KINDS[event.kind] || ["·", event.kind];
     const notes = [event.attempt && attempt !== event.attempt ? `attempt ${event.attempt}` : "", since, event.ran !== null ? `ran ${event.ran.toFixed(2)} s` : ""].filter(Boolean).join(" · ");
     const body = el("div", {}, `${words}${who}`, el("br"), el("small", {}, notes));
+    if (event.log) body.append(el("br"), /^https?:/.test(event.log) ? el("a", { href: event.log }, "its log") : el("small", {}, event.log));
     if (event.why) body.append(el("div", { class: "wrong" }, event.why));
     if (event.output) body.append(el("details", {}, el("summary", {}, "what it printed"), el("pre", { tabindex: 0 }, event.output)));
     list.append(el("li", { class: "moment" }, el("time", { datetime: event.at }, clock(at)), el("i", { class: `c-${event.kind === "failed" || event.kind === "lost" ? "error" : event.kind}`, "aria-hidden": "true" }, sign), body));
