@@ -59,6 +59,10 @@ class Course:
         placing = Deferred.fromCoroutine(self._entry.client.ask(f"many {units}"))
         try:
             ended = await self._until(before + units, began, placing)
+        except BaseException:
+            placing.addErrback(lambda _: None)  # what went wrong first is what is told
+            placing.cancel()
+            raise
         finally:
             looking.stop()
         used = meter.end(self._reactor.seconds())
@@ -100,8 +104,8 @@ class Course:
                 return float(now)
             if count > last:
                 last, moved = count, now
-            if placing.called and not isinstance(getattr(placing, "result", None), dict):
-                await placing
+            if placing.called:
+                await placing  # which raises what went wrong, or else returns at once
             if now - moved > _STUCK:
                 raise StuckError(f"{self._entry.name}: {wanted - last} units are not done")
 

@@ -79,9 +79,8 @@ class Program:
 
     async def ask(self, what: str) -> dict[str, Any]:
         """Say *what*, and return the answer."""
-        answer = Deferred.fromCoroutine(self.line())
         self._transport.write(what.encode() + b"\n")
-        found: dict[str, Any] = json.loads(await answer)
+        found: dict[str, Any] = json.loads(await self.line())
         return found
 
     async def end(self) -> None:

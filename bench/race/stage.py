@@ -14,10 +14,11 @@ from typing import Any
 
 import attrs
 from twisted.internet import task
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from race.entries import Place
 from rtb.sandbox import Sandbox
+from rtb.sandbox.child import tail
 
 
 @attrs.define
@@ -36,9 +37,10 @@ class Progress:
     def __attrs_post_init__(self) -> None:
         self._began = self.clock()
 
-    def left(self) -> float:
-        """Return about how many seconds the steps that are left take."""
-        return sum(self.expected[step] for step in self.steps[self._done :])
+    def left(self, most: int | None = None) -> float:
+        """Return about how many seconds the steps that are left (the next *most* of them) take."""
+        upto = len(self.steps) if most is None else self._done + most
+        return sum(self.expected[step] for step in self.steps[self._done : upto])
 
     def begins(self) -> None:
         """The next step begins."""
@@ -93,21 +95,37 @@ async def settings(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def on_servers(work: Callable[[Place], Awaitable[int]]) -> None:
-    """Run *work* on fresh private servers that sync what they commit; leave with its exit code."""
+    """Run *work* on fresh private servers that sync what they commit; leave with its exit code.
 
-    async def run(reactor: Any) -> None:
+    Ended by a signal, it takes everything down first, and leaves with 1.
+    """
+
+    async def run(reactor: Any) -> int:
         directory = Path(tempfile.mkdtemp(prefix="rtb-bench-"))
         directory.chmod(0o711)
         sandbox = Sandbox(reactor, directory / "servers", durable=True)
         try:
             await sandbox.start()
-            code = await work(Place(reactor=reactor, sandbox=sandbox, directory=directory))
+            return await work(Place(reactor=reactor, sandbox=sandbox, directory=directory))
+        except CancelledError:
+            say("cut short")
+            return 1
         except BaseException:
-            say(f"the logs are in {directory}")
-            await sandbox.stop()
+            for log in sorted(directory.glob("*.log")):
+                say(f"{log.name} ends with:\n{tail(log)}")
             raise
-        await sandbox.stop()
-        shutil.rmtree(directory)
+        finally:
+            await sandbox.stop()
+            shutil.rmtree(directory)
+
+    async def main(reactor: Any) -> None:
+        over: Deferred[None] = Deferred()
+        # The reactor cancels this when a signal comes; it is not to stop before all is taken down.
+        reactor.addSystemEventTrigger("before", "shutdown", lambda: over)
+        try:
+            code = await run(reactor)
+        finally:
+            over.callback(None)
         raise SystemExit(code)
 
-    task.react(lambda reactor: Deferred.fromCoroutine(run(reactor)))
+    task.react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
