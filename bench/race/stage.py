@@ -119,13 +119,22 @@ def on_servers(work: Callable[[Place], Awaitable[int]]) -> None:
             shutil.rmtree(directory)
 
     async def main(reactor: Any) -> None:
-        over: Deferred[None] = Deferred()
-        # The reactor cancels this when a signal comes; it is not to stop before all is taken down.
-        reactor.addSystemEventTrigger("before", "shutdown", lambda: over)
-        try:
-            code = await run(reactor)
-        finally:
-            over.callback(None)
-        raise SystemExit(code)
+        raise SystemExit(await run(reactor))
 
-    task.react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
+    def react(reactor: Any) -> Deferred[None]:
+        over: Deferred[None] = Deferred()
+        running = Deferred.fromCoroutine(main(reactor)).addBoth(_and_fire, over)
+
+        def signalled() -> Deferred[None]:
+            running.cancel()
+            return over  # the reactor does not stop before all is taken down
+
+        reactor.addSystemEventTrigger("before", "shutdown", signalled)
+        return running
+
+    task.react(react)
+
+
+def _and_fire(result: Any, over: Deferred[None]) -> Any:
+    over.callback(None)
+    return result
