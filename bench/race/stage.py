@@ -100,9 +100,10 @@ def on_servers(work: Callable[[Place], Awaitable[int]]) -> None:
     Ended by a signal, it takes everything down first, and leaves with 1.
     """
 
+    directory = Path(tempfile.mkdtemp(prefix="rtb-bench-"))
+    directory.chmod(0o711)
+
     async def run(reactor: Any) -> int:
-        directory = Path(tempfile.mkdtemp(prefix="rtb-bench-"))
-        directory.chmod(0o711)
         sandbox = Sandbox(reactor, directory / "servers", durable=True)
         try:
             await sandbox.start()
@@ -116,7 +117,6 @@ def on_servers(work: Callable[[Place], Awaitable[int]]) -> None:
             raise
         finally:
             await sandbox.stop()
-            shutil.rmtree(directory)
 
     async def main(reactor: Any) -> None:
         raise SystemExit(await run(reactor))
@@ -132,7 +132,11 @@ def on_servers(work: Callable[[Place], Awaitable[int]]) -> None:
         reactor.addSystemEventTrigger("before", "shutdown", signalled)
         return running
 
-    task.react(react)
+    try:
+        task.react(react)
+    finally:
+        # Of a server that did not end in time some file may stay.
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _and_fire(result: Any, over: Deferred[None]) -> Any:
