@@ -58,7 +58,15 @@ async def run(place: Place, given: argparse.Namespace) -> int:
         found.append(await _measure(place, agents, boxes, given.units))
         emit(run=name, **found[-1])
         progress.ended(f"{found[-1]['units_s']:,.0f} units/s")
-    head = ["agents", "leaders", "units/s", "CPU ms/unit", "agents' RSS MB", *PROCESSES]
+    head = [
+        "agents",
+        "leaders",
+        "units/s",
+        "CPU ms/unit",
+        "agents' RSS MB",
+        "other cores",
+        *PROCESSES,
+    ]
     rows = [
         [
             str(one["agents"]),
@@ -66,6 +74,7 @@ async def run(place: Place, given: argparse.Namespace) -> int:
             f"{one['units_s']:,.0f}",
             f"{one['cpu_ms_per_unit']:.3f}",
             f"{one['rss_mb']['agent']:,.0f}",
+            f"{one['foreign_cores']:.2f}",
             *by_process(one["cpu_us_per_unit"]),
         ]
         for one in found

@@ -69,13 +69,14 @@ async def run(place: Place, given: argparse.Namespace) -> int:
         found[kind] = await _measure(place, kind, given.units, given.slots)
         emit(run=kind, **found[kind])
         progress.ended(f"{found[kind]['lost_percent']:.2f} % of slot time lost")
-    head = ["kind", "slot time lost", "with both edges", "a unit ran", *PROCESSES]
+    head = ["kind", "slot time lost", "with both edges", "a unit ran", "other cores", *PROCESSES]
     rows = [
         [
             kind,
             f"{one['lost_percent']:.2f} %",
             f"{one['whole_percent']:.2f} %",
             f"{one['ran_mean_s'] * 1000:.1f} ms",
+            f"{one['foreign_cores']:.2f}",
             *by_process(one["cpu_us_per_unit"]),
         ]
         for kind, one in found.items()
