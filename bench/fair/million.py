@@ -139,6 +139,6 @@ async def cancelled_at_half(line: Line) -> int:
 
 def memory(line: Line) -> float:
     """Return the most memory that the API had in RAM, in MB."""
-    status = Path(f"/proc/{line.pid('rtb-api')}/status").read_text()
+    status = Path(f"/proc/{line.pids('rtb-api')[0]}/status").read_text()
     kilobytes = next(row.split()[1] for row in status.splitlines() if row.startswith("VmHWM"))
     return int(kilobytes) / 1024

@@ -52,7 +52,7 @@ async def run_on_yarn(
             await cluster.stop()
     finally:
         await sandbox.stop()
-    for name, value in [*table([outcome]), ("most agents at once", str(run.most))]:
+    for name, value in [*table([outcome], {}), ("most agents at once", str(run.most))]:
         say(f"  {name:40} {value}")
     say(describe(outcome))
     problems = list(verdict(outcome))
