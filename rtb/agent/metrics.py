@@ -26,3 +26,8 @@ class AgentMetrics:
         yield gauge("rtb_agent_held_units", "Units that it holds", self._agent.busy)
         yield gauge("rtb_agent_slot_limit", "Units that it runs at a time", self._slots)
         yield gauge("rtb_agent_draining", "Does it take nothing new?", float(draining))
+
+    def words(self) -> str:
+        """Return the same as people say it."""
+        drains = "" if self._agent.presence is Presence.READY else "drains: "
+        return f"{drains}{self._agent.busy}/{self._slots} busy"

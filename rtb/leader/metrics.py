@@ -32,3 +32,12 @@ class LeaderMetrics:
         yield gauge("rtb_leader_running_units", "Units that its agents run", running)
         yield gauge("rtb_leader_agents", "Agents that it knows", agents)
         yield gauge("rtb_leader_slots", "Units that its agents can run at once", slots)
+
+    def words(self) -> str:
+        """Return the same as people say it."""
+        reign = self._leader.reign
+        if reign is None:
+            return self._leader.stage
+        held, running = reign.tracker.queued, reign.tracker.running
+        agents = len(list(reign.register))
+        return f"leads: {held}/{self._capacity} held, {running} running, {agents} agents"

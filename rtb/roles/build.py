@@ -23,6 +23,7 @@ from rtb.leader.metrics import LeaderMetrics
 from rtb.model.pace import Pace
 from rtb.ops.admin import READY, Readiness, make_admin_site
 from rtb.ops.metrics import BrokerMetrics, Role, exposed, make_registry
+from rtb.ops.supervised import Supervised, Supervision
 from rtb.roles.staffing import staff
 from rtb.roles.stages import Stages
 from rtb.settings import Settings
@@ -53,30 +54,43 @@ def whole(settings: Settings, reactor: Any) -> IService:
 def _build(settings: Settings, reactor: Any, *roles: str) -> IService:
     """Return *roles* in this order, and what shows how they are."""
     random = SystemRandom()
+    # Before anything that starts processes, which are not to speak for this one.
+    supervision = Supervision.take(os.environ, os.getpid())
     stages = _stages(settings, reactor, roles[0] if len(roles) == 1 else "rtb")
     shown: list[Role] = [BrokerMetrics(stages.client)]
+    words: list[Callable[[], str]] = []
     api = None
     if "api" in roles:
         api = Api(reactor, settings, stages.client, random)
         shown.append(api.metrics)
+        words.append(lambda: f"serves {settings.api_host}")
         _add(stages, api)
     if "leader" in roles:
         leader = _leader(settings, reactor, stages.client, random)
-        shown.append(LeaderMetrics(leader, settings.max_queue))
+        leading = LeaderMetrics(leader, settings.max_queue)
+        shown.append(leading)
+        words.append(leading.words)
         _add(stages, leader)
     if "agent" in roles:
         agent = _agent(settings, reactor, stages.client, random)
-        shown.append(AgentMetrics(agent, settings.agent_slots))
+        working = AgentMetrics(agent, settings.agent_slots)
+        shown.append(working)
+        words.append(working.words)
         _add(stages, agent)
     registry = make_registry(reactor, *shown)
     if api is not None:
         api.metrics.registry = registry
+    readiness = api.readiness if api is not None else _broker_readiness(stages.client)
     if settings.admin_listen:
-        readiness = api.readiness if api is not None else _broker_readiness(stages.client)
         scrape = api.metrics.scrape if api is not None else _scrape(registry)
         site = make_admin_site(scrape, readiness, reactor)
         says = "RTB_ADMIN_LISTEN says where to listen"
         _add(stages, Listening(reactor, settings.admin_listen, site, says))
+    if supervision is not None:
+        _add(
+            stages,
+            Supervised(reactor, supervision, readiness, lambda: "; ".join(say() for say in words)),
+        )
     return stages
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -113,24 +112,3 @@ def test_the_files_in_the_docs_are_the_examples() -> None:
     assert len(shown) == 3
     for path, text in shown:
         assert text == (ROOT / path).read_text(), path
-
-
-def test_the_commands_in_the_docs_do_what_they_show(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    for name in ("examples", "rtb"):
-        shutil.copytree(ROOT / name, tmp_path / "checkout" / name)
-    blocks = re.findall(r"```console\n(.*?)```", DOCS, re.DOTALL)
-    commands = re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", "".join(blocks), re.MULTILINE)
-    assert len(commands) >= 5
-    for command, expected in commands:
-        ended = subprocess.run(
-            ["sh", "-c", command],
-            env=environment | {"TMPDIR": str(tmp_path)},
-            cwd=tmp_path / "checkout",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        out = ended.stdout.replace(str(tmp_path), "/tmp")
-        assert (ended.returncode, out) == (0, expected), command + ended.stderr

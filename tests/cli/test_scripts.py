@@ -92,7 +92,7 @@ def test_what_fails_is_shown_and_leaves_no_trace(bare_checkout: Path) -> None:
     assert not (bare_checkout / ".venv").exists()
 
 
-@pytest.mark.parametrize("script", ["bootstrap", "server", "test"])
+@pytest.mark.parametrize("script", ["bootstrap", "docs", "server", "test"])
 def test_each_is_a_program_of_the_plainest_shell(script: str) -> None:
     path = CHECKOUT / "script" / script
     assert os.access(path, os.X_OK)

@@ -27,6 +27,7 @@ from rtb.ops import probe
 from rtb.settings import Broker, Database, Settings, require_private_listening, unknown
 
 ROOT = Path(__file__).parents[2]
+SECRETS = ROOT / "deploy" / "compose" / "secrets.yml"
 ROLES = ("rtb-boa", "leader", "agent")
 
 
@@ -48,10 +49,10 @@ def environment(compose: dict[str, Any], service: str) -> dict[str, str]:
     }
 
 
-def test_the_file_is_what_compose_takes() -> None:
+def test_the_files_are_what_compose_takes() -> None:
     checked = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec",
-         str(ROOT / "docker-compose.yml")],
+         str(ROOT / "docker-compose.yml"), str(SECRETS)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert checked.returncode == 0, checked.stdout
@@ -59,14 +60,15 @@ def test_the_file_is_what_compose_takes() -> None:
 
 def test_only_the_api_is_published_and_only_on_loopback(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    assert set(services) == {"postgres", "rabbit", *ROLES}
+    assert set(services) == {"postgres", "rabbit", "migrate", *ROLES}
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert published == {"rtb-boa": ["127.0.0.1:8080:8080"]}
     assert compose["networks"]["inside"] == {"internal": True}
     for name, service in services.items():
         assert service["networks"] == (["inside", "outside"] if name == "rtb-boa" else ["inside"])
         assert "container_name" not in service, "an agent could not be scaled"
-        assert service["healthcheck"]["test"][0] == "CMD"
+        if name != "migrate":
+            assert service["healthcheck"]["test"][0] == "CMD"
 
 
 def test_data_stays_and_the_broker_keeps_its_name(compose: dict[str, Any]) -> None:
@@ -78,6 +80,56 @@ def test_data_stays_and_the_broker_keeps_its_name(compose: dict[str, Any]) -> No
         for volume in services[name]["volumes"]
     ]
     assert set(kept) == set(compose["volumes"])
+
+
+def test_the_schema_is_made_once_and_before_what_needs_it(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    migrate = services["migrate"]
+    assert migrate["restart"] == "no", "it ends, and that is its success"
+    assert (migrate["entrypoint"], migrate["command"]) == (["rtb"], ["migrate"])
+    assert migrate["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert services["rtb-boa"]["depends_on"] == {
+        "migrate": {"condition": "service_completed_successfully"},
+        "postgres": {"condition": "service_healthy"},
+        "rabbit": {"condition": "service_healthy"},
+    }
+    for name in ("leader", "agent"):
+        assert services[name]["depends_on"] == {"rabbit": {"condition": "service_healthy"}}
+
+
+@pytest.mark.parametrize("service", ["migrate", *ROLES])
+def test_with_passwords_each_role_has_the_secrets_that_it_uses(
+    compose: dict[str, Any], service: str, tmp_path: Path
+) -> None:
+    added = YAML(typ="safe").load(SECRETS.read_text())
+    made = _secrets_of_the_docs(tmp_path)
+    assert {secret["file"] for secret in added["secrets"].values()} == {
+        f"secrets/{name}" for name in made
+    }
+    environ = environment(compose, service)
+    for name, path in added["services"][service]["environment"].items():
+        secret = path.removeprefix("/run/secrets/")
+        assert secret in added["services"][service]["secrets"]
+        environ[name] = str(tmp_path / added["secrets"][secret]["file"])
+    role = {"rtb-boa": "api", "migrate": "api"}.get(service, service)
+    settings = Settings.load({}, environ, role=role)
+    if role == "api":
+        assert settings.db.where == "postgres:5432"
+        assert settings.db.password == made["postgres-password"]
+    else:
+        assert "database-url" not in added["services"][service]["secrets"]
+    if service != "migrate":
+        assert settings.amqp.where == "rabbit:5672"
+        written = f"default_user = {settings.amqp.user}\ndefault_pass = {settings.amqp.password}\n"
+        assert made["rabbit.conf"] == written
+
+
+def _secrets_of_the_docs(directory: Path) -> dict[str, str]:
+    """Make them as docs/how-to/compose.md does, but for the last line, which needs Docker."""
+    page = (ROOT / "docs" / "how-to" / "compose.md").read_text()
+    (block,) = re.findall(r"```sh\n(umask .*?)docker compose[^\n]*\n```", page, re.DOTALL)
+    subprocess.run(["/bin/bash", "-euc", block], cwd=directory, check=True)
+    return {file.name: file.read_text() for file in (directory / "secrets").iterdir()}
 
 
 @pytest.mark.parametrize("service", ROLES)
