@@ -6,7 +6,7 @@ whose answer was lost may have been placed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,7 +17,15 @@ from rtb.errors import RtbError
 
 _T = TypeVar("_T")
 
-__all__ = ["ApiUnreachableError", "Client", "ClientError", "LeaderState", "Summary", "Units"]
+__all__ = [
+    "ApiUnreachableError",
+    "Client",
+    "ClientError",
+    "LeaderState",
+    "LineError",
+    "Summary",
+    "Units",
+]
 
 #: The API itself takes at most 2 s for what an answer waits for.
 _TIMEOUT = 10.0
@@ -26,11 +34,21 @@ _UPLOAD_TIMEOUT = 24 * 3600.0
 _HEADERS = Headers({"accept": ["application/json"], "content-type": ["application/json"]})
 
 
+class LineError(msgspec.Struct, frozen=True):
+    """A line of an order that the API does not take."""
+
+    line: int
+    reason: str
+
+
 class ClientError(RtbError):
     """The API refused a request."""
 
-    def __init__(self, status: int, title: str, detail: str = "") -> None:
-        super().__init__(f"{title}: {detail}" if detail else title)
+    def __init__(
+        self, status: int, title: str, detail: str = "", errors: Sequence[LineError] = ()
+    ) -> None:
+        told = "".join(f"\n  line {error.line}: {error.reason}" for error in errors)
+        super().__init__((f"{title}: {detail}" if detail else title) + told)
         self.status = status
         self.title = title
         self.detail = detail
@@ -88,6 +106,7 @@ class Summary(msgspec.Struct, frozen=True):
 class _Problem(msgspec.Struct, frozen=True):
     title: str = ""
     detail: str = ""
+    errors: list[LineError] = []
 
 
 class Client:
@@ -135,13 +154,13 @@ class Client:
         kind: str = "text/plain",
         *,
         key: str | None = None,
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, str | list[str]] | None = None,
     ) -> Any:
         """Place an order whose units come as lines (of JSON with ``application/x-ndjson``, CSV).
 
         :param body: bytes, an open binary file, or a body producer of Twisted's
         :param key: sent again with the same body, it is placed only once
-        :param query: ``account``, ``name``, ``workload``, ``atomic`` and so on
+        :param query: ``account``, ``name``, ``workload``, ``atomic``, a list of ``label`` and so on
         """
         headers = Headers({"accept": ["application/json"], "content-type": [kind]})
         if key is not None:
@@ -255,7 +274,7 @@ class Client:
         self,
         method: str,
         path: str,
-        query: dict[str, str],
+        query: Mapping[str, str | list[str]],
         content: Any,
         headers: Headers = _HEADERS,
     ) -> tuple[int, bytes]:
@@ -320,4 +339,5 @@ def _refusal(code: int, answer: bytes) -> ClientError:
     except msgspec.DecodeError:
         # Something between us and the API answered in its place.
         problem = _Problem(detail=answer[:200].decode(errors="replace").strip())
-    return ClientError(code, problem.title or f"HTTP {code}", problem.detail)
+    title = problem.title or f"HTTP {code}"
+    return ClientError(code, title, problem.detail, problem.errors)

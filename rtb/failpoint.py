@@ -1,17 +1,18 @@
-"""Named points at which a process ends as if it had been killed: for those who check rtb.
+"""Named points at which a process ends as if killed, or loses a message: for those who check rtb.
 
 A random SIGKILL almost never meets a window of a millisecond; a failpoint always does. Off, which
-is always but under ``rtb chaos``, :func:`hit` does nothing at all.
+is always but under ``rtb chaos``, :func:`hit` and :func:`loses` do nothing at all.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
 from random import SystemRandom
 
-__all__ = ["POINTS", "arm", "hit", "read"]
+__all__ = ["LOSSES", "POINTS", "arm", "hit", "kind_of", "loses", "read"]
 
 #: Where a process can be made to end.
 POINTS: Mapping[str, str] = {
@@ -41,42 +42,105 @@ POINTS: Mapping[str, str] = {
     "g6": "agent: news of units is confirmed, the leader does not know",
 }
 
-_ENTRY = re.compile(r"(?P<point>[a-z][0-9]+)(?::(?P<chance>[01]|[01]?\.[0-9]{1,6}))?\Z")
+#: Which messages can be lost, once in a process: the sender takes the message for confirmed, and
+#: nobody ever gets it, as when a broker confirms and then loses its disk.
+LOSSES: Mapping[str, str] = {
+    "lost-out": "API: units for a box",
+    "lost-control": "API: the state of a box",
+    "lost-barrier": "API: an epoch to end",
+    "lost-roll": "leader: that it leads",
+    "lost-roll-call": "leader: who is there?",
+    "lost-work-give": "leader: units for an agent to run",
+    "lost-work-drop": "leader: units for an agent to drop, or that it is not wanted",
+    "lost-report": "leader: what it holds",
+    "lost-report-first": "leader: what it holds when it begins to lead",
+    "lost-report-gone": "leader: that it stops",
+    "lost-returned": "agent, leader: units that were not run",
+    "lost-lost": "leader: units whose agent is known to have ended",
+    "lost-track": "agent: what it holds",
+    "lost-track-draining": "agent: that it takes nothing new",
+    "lost-track-gone": "agent: that it ends",
+    "lost-processing": "agent: units that began",
+    "lost-success": "agent: units that succeeded",
+    "lost-failed": "agent: units that failed and may be tried again",
+    "lost-error": "agent: units that failed for good",
+    "lost-holding": "agent: what it runs while nobody leads",
+}
+
+_ENTRY = re.compile(r"(?P<point>[a-z][a-z0-9-]*)(?::(?P<chance>[01]|[01]?\.[0-9]{1,6}))?\Z")
 _KILLED = 137
 _random = SystemRandom().random
 
 
 def read(text: str) -> dict[str, float]:
-    """Return the chances by point that *text* lists, as ``a2:0.2,l3``.
+    """Return the chances by point that *text* lists, as ``a2:0.2,l3,lost-track``.
 
     :raises ValueError: with the end of a sentence that begins with the setting's name
     """
     chances = {}
     for entry in filter(None, text.split(",")):
         match = _ENTRY.match(entry.strip())
-        if match is None or match["point"] not in POINTS:
+        if match is None or match["point"] not in {**POINTS, **LOSSES}:
             raise ValueError(
-                f"must be POINT:CHANCE, separated by commas, with points {', '.join(POINTS)}"
+                "must be POINT:CHANCE, separated by commas, with points "
+                f"{', '.join([*POINTS, *LOSSES])}"
             )
         chances[match["point"]] = min(1.0, float(match["chance"] or 1))
     return chances
+
+
+def kind_of(routing_key: str, body: bytes) -> str:
+    """Return which of :data:`LOSSES` the message *body* is that travels by *routing_key*."""
+    kind, _, rest = routing_key.partition(".")
+    if kind == "status" and rest != "queued":
+        return f"lost-{rest}"
+    said = json.loads(body) if kind in ("status", "roll", "work", "track") else {}
+    match kind:
+        case "status":
+            detail = "-gone" if said["gone"] else "-first" if said["first"] else ""
+            return f"lost-report{detail}"
+        case "roll":
+            return "lost-roll-call" if said["call"] else "lost-roll"
+        case "work":
+            return "lost-work-give" if said["give"] else "lost-work-drop"
+        case "track":
+            return {"ready": "lost-track"}.get(said["presence"], f"lost-track-{said['presence']}")
+        case _:
+            return f"lost-{kind}"
 
 
 def _off(point: str) -> None:
     """Do nothing."""
 
 
+def _keeps(routing_key: str, body: bytes) -> bool:
+    """Lose nothing."""
+    return False
+
+
 #: Called where a process may end; a name of this module, looked up at each call.
 hit: Callable[[str], None] = _off
+#: Called with each message that is about to leave: is it to be lost?
+loses: Callable[[str, bytes], bool] = _keeps
 
 
 def arm(chances: Mapping[str, float], random: Callable[[], float] = _random) -> None:
-    """Let this process end at the points of *chances* from now on; empty: never."""
+    """Let this process end, or lose messages, at the points of *chances*; empty: never."""
+    losses = {point: chance for point, chance in chances.items() if point in LOSSES}
 
     def hit_armed(point: str) -> None:
         if point in chances and random() < chances[point]:
             os.write(2, f"failpoint {point}: this process ends here\n".encode())
             os._exit(_KILLED)
 
-    global hit
+    def loses_armed(routing_key: str, body: bytes) -> bool:
+        point = kind_of(routing_key, body) if losses else ""
+        if point not in losses or random() >= losses[point]:
+            return False
+        del losses[point]
+        os.write(2, f"failpoint {point}: a message is lost here\n".encode())
+        return True
+
+    global hit, loses
     hit = hit_armed if chances else _off
+    loses = loses_armed if losses else _keeps

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtb.errors import ConfigurationError
+from rtb.model.retention import Retention
 from rtb.parsing import is_private
 from rtb.settings import (
     SETTINGS,
@@ -47,6 +48,17 @@ def test_defaults_are_the_published_ones() -> None:
     assert settings.agent_name == socket.gethostname()
     assert settings.workloads == {"default": "coinflip", "coinflip": "coinflip"}
     assert settings.log_level == "info"
+    assert settings.retention == Retention("all", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30d", 2_592_000), ("1.5h", 5400), (" 2W ", 1_209_600), ("ALL", None)]
+)
+def test_retention(text: str, seconds: float | None) -> None:
+    retention = load(RTB_RETENTION=text).retention
+    assert retention.seconds == seconds
+    assert str(retention) == text.strip().lower()
+    assert ("RTB_RETENTION", str(retention), "environment") in load(RTB_RETENTION=text).shown()
 
 
 def test_a_flag_wins_over_the_environment_which_wins_over_the_default() -> None:
@@ -182,6 +194,10 @@ def test_no_secret_is_shown() -> None:
         ("RTB_BROKER_BOX", "dead", "is refused: 'dead' is no name for a box"),
         ("RTB_API_LISTEN", "tcp:http", "must be a Twisted server endpoint"),
         ("RTB_API_LISTEN", "nowhere:1", "must be a Twisted server endpoint"),
+        ("RTB_RETENTION", "30", "must be a number with s, m, h, d or w behind it"),
+        ("RTB_RETENTION", "-1d", "must be a number with s, m, h, d or w behind it"),
+        ("RTB_RETENTION", "6000w", "at most 100 years"),
+        ("RTB_RETENTION", "59m", "must be an hour (1h) at least, or all"),
         ("RTB_WORKLOADS", "a=noop;a=noop", "must name each workload once"),
         ("RTB_WORKLOADS", "noop", "must be NAME=SPEC"),
         ("RTB_WORKLOADS", "A=noop", "'A' is no name for a workload"),

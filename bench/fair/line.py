@@ -6,19 +6,22 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
 import attrs
 import psycopg2
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from rtb.client import ApiUnreachableError, Client, ClientError
-from rtb.sandbox import Sandbox
+from rtb.sandbox import Rabbit, Sandbox
+
+#: The kernel ends what runs behind these words when the bench ends without having done so.
+LEASH = ("setpriv", "--pdeathsig", "TERM", "--")
 
 
 class _Life(ProcessProtocol):
@@ -55,15 +58,20 @@ class Line:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.client = Client(f"http://127.0.0.1:{self.port}", reactor)
-        self._roles: dict[str, Role] = {}
+        self._roles: dict[str, list[Role]] = {}
         self._connection: Any = None
 
-    async def begin(self, capacity: int, slots: int, workload: str) -> None:
-        """Start everything and wait until the leader leads its agent."""
-        postgres, rabbit = self._sandbox.postgres, self._sandbox.rabbit
+    async def begin(
+        self, capacity: int, slots: int, workload: str, *, agents: int = 1, boxes: int = 1
+    ) -> None:
+        """Start everything and wait until the leaders lead their agents.
+
+        :param slots: of each agent
+        :param boxes: each with a leader; the *agents* are dealt out to them in turn
+        """
+        postgres = self._sandbox.postgres
         await postgres.create_database(self.name)
-        await rabbit.management.add_vhost(self.name)
-        amqp = rabbit.url.rpartition("/")[0] + "/" + self.name
+        amqp = await add_vhost(self._sandbox.rabbit, self.name)
         environment = {
             **{key: text for key, text in os.environ.items() if not key.startswith("RTB_")},
             "RTB_DATABASE_URL": postgres.url_of(self.name),
@@ -75,10 +83,18 @@ class Line:
             "RTB_WORKLOADS": f"default={workload}",
             "RTB_LOG_LEVEL": "warn",
         }
-        for role in ("rtb-api", "rtb-leader", "rtb-agent"):
-            self._start(role, environment)
+        names = [f"box-{number}" for number in range(boxes)]
+        self._start("rtb-api", environment)
+        for name in names:
+            self._start("rtb-leader", environment | {"RTB_BROKER_BOX": name})
+        for number in range(agents):
+            self._start("rtb-agent", environment | {"RTB_BROKER_BOX": names[number % boxes]})
         await self.until(
-            lambda status: any(leader.agents and leader.slots for leader in status.leaders)
+            lambda status: (
+                sum(leader.agents for leader in status.leaders) == agents
+                and sum(leader.slots for leader in status.leaders) == agents * slots
+            ),
+            limit=120.0 + 2.0 * agents,
         )
         self._connection = psycopg2.connect(postgres.url_of(self.name))
         self._connection.autocommit = True
@@ -86,20 +102,20 @@ class Line:
     def _start(self, role: str, environment: dict[str, str]) -> None:
         life = _Life()
         twistd = str(Path(sys.executable).with_name("twistd"))
-        with (self.directory / f"{self.name}-{role}.log").open("wb") as log:
+        with (self.directory / f"{self.name}-{role}.log").open("ab") as log:
             transport = self.reactor.spawnProcess(
                 life,
-                twistd,
-                [twistd, "-n", "--pidfile=", role],
+                LEASH[0],
+                [*LEASH, twistd, "-n", "--pidfile=", role],
                 env=environment,
                 path=str(self.directory),
                 childFDs={0: "w", 1: log.fileno(), 2: log.fileno()},
             )
-        self._roles[role] = Role(transport, life)
+        self._roles.setdefault(role, []).append(Role(transport, life))
 
-    def pid(self, role: str) -> int:
-        """Return the process of *role*."""
-        return int(self._roles[role].transport.pid)
+    def pids(self, role: str) -> list[int]:
+        """Return the processes of *role*."""
+        return [int(one.transport.pid) for one in self._roles[role]]
 
     async def until(self, what: Callable[[Any], bool], limit: float = 120.0) -> Any:
         """Return the first summary that is as wanted."""
@@ -127,13 +143,35 @@ class Line:
 
     async def end(self) -> None:
         """End every role, and drop what it used."""
-        for role in self._roles.values():
-            await role.end()
+        await gather(role.end() for roles in self._roles.values() for role in roles)
         await self.client.close()
         if self._connection is not None:
             self._connection.close()
         await self._sandbox.postgres.drop_database(self.name)
-        await self._sandbox.rabbit.management.remove_vhost(self.name)
+        await remove_vhost(self._sandbox.rabbit, self.name)
+
+
+async def add_vhost(rabbit: Rabbit, name: str) -> str:
+    """Make a virtual host in which the user may do everything, and return its URL."""
+    if rabbit.management_port is not None:
+        await rabbit.management.add_vhost(name)
+    else:
+        await rabbit.control("add_vhost", name)
+        await rabbit.control("set_permissions", "-p", name, rabbit.user, ".*", ".*", ".*")
+    return rabbit.url.rpartition("/")[0] + "/" + name
+
+
+async def remove_vhost(rabbit: Rabbit, name: str) -> None:
+    """Remove a virtual host with all that is in it."""
+    if rabbit.management_port is not None:
+        await rabbit.management.remove_vhost(name)
+    else:
+        await rabbit.control("delete_vhost", name)
+
+
+async def gather(works: Iterable[Coroutine[Deferred[Any], Any, None]]) -> None:
+    """Wait for all of *works*."""
+    await gatherResults([Deferred.fromCoroutine(work) for work in works], consumeErrors=True)
 
 
 async def flood(line: Line, units: int, account: str = "flood") -> None:

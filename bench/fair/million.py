@@ -11,7 +11,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 
 from fair.line import Line
-from rtb.client import ClientError
+from rtb.client import ClientError, Summary
 
 UNITS = 1_000_000
 _PIECE = 5_000
@@ -89,9 +89,13 @@ async def measure(line: Line) -> dict[str, Any]:
     assert placed["units"] == UNITS
     most = memory(line)
     left = await cancelled_at_half(line)
+    # And the other one while some of it runs.
+    await line.client.go()
+    await line.until(lambda status: status.units.processing > 0)
     ended = line.reactor.seconds()
     await line.client.change_order(placed["id"], "cancel")
-    await line.until(lambda status: status.units.cancelled == UNITS, limit=300)
+    await line.until(_settled, limit=300)
+    left += line.sql("SELECT count(*) FROM flights")[0][0]
     return {
         "units_per_second": round(UNITS / seconds),
         "api_mb_before": round(before, 1),
@@ -99,6 +103,11 @@ async def measure(line: Line) -> dict[str, Any]:
         "left_after_cancel": left,
         "cancel_seconds": round(line.reactor.seconds() - ended, 1),
     }
+
+
+def _settled(status: Summary) -> bool:
+    units = status.units
+    return not units.waiting + units.sent + units.queued + units.processing
 
 
 async def cancelled_at_half(line: Line) -> int:
@@ -130,6 +139,6 @@ async def cancelled_at_half(line: Line) -> int:
 
 def memory(line: Line) -> float:
     """Return the most memory that the API had in RAM, in MB."""
-    status = Path(f"/proc/{line.pid('rtb-api')}/status").read_text()
+    status = Path(f"/proc/{line.pids('rtb-api')[0]}/status").read_text()
     kilobytes = next(row.split()[1] for row in status.splitlines() if row.startswith("VmHWM"))
     return int(kilobytes) / 1024

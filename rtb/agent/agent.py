@@ -88,6 +88,7 @@ class Agent(Service):
         self.incarnation = new_incarnation(random_bytes)
         self._post = Post(self.incarnation)
         self._courier = Courier(
+            reactor,
             client,
             self._post,
             box=identity.box,
@@ -209,8 +210,7 @@ class Agent(Service):
         if roll.leader != self._leader:
             self._leader, self._heard = roll.leader, 0
             self._tracks.kick()
-        if roll.ledger:
-            self._meet(roll.ledger)
+        self._meet(roll.ledger)
         if roll.call:
             self._tracks.kick()
 
@@ -258,8 +258,11 @@ class Agent(Service):
             self.drain()
 
     def _meet(self, ledger: str) -> None:
-        """Units of another ledger than *ledger* are nobody's any more."""
-        if ledger == self._ledger:
+        """Units of another ledger than *ledger* are nobody's any more.
+
+        A leader that has not heard of the API yet does not know its ledger, and names none.
+        """
+        if ledger in ("", self._ledger):
             return
         if self._ledger:
             self._log.warn("the ledger is another one now: dropped what was of the last one")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,6 +24,7 @@ _Stack = dict[tuple[str, StatusKind], dict[UnitKey, Ended]]
 class Courier:
     """Publishes news of units, batched by kind, each surely.
 
+    :param reactor: its turns
     :param box: the box the agent works for
     :param source: the agent's incarnation
     :param name: its label
@@ -32,6 +35,7 @@ class Courier:
 
     def __init__(
         self,
+        reactor: Any,
         client: BrokerClient,
         post: Post,
         *,
@@ -40,6 +44,7 @@ class Courier:
         name: str,
         confirmed: Callable[[StatusKind, list[UnitKey]], None],
     ) -> None:
+        self._reactor = reactor
         self._client = client
         self._post = post
         self._box = box
@@ -60,6 +65,8 @@ class Courier:
         self._pulse.kick()
 
     async def _carry(self) -> None:
+        # What ends in the turn of the reactor in which it began needs one word, not two.
+        await deferLater(self._reactor, 0, lambda: None)
         while stack := {which: news for which, news in self._stack.items() if news}:
             self._stack.clear()
             # `processing` first: the inbox keeps the order in which one connection publishes.

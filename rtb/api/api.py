@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rtb.api.applier import Applier
+from rtb.api.depths import Depths
 from rtb.api.desk import Desk
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.epochs import Epochs
@@ -19,17 +20,19 @@ from rtb.api.follower import Follower
 from rtb.api.herald import Herald
 from rtb.api.inbox import Inbox
 from rtb.api.intake import Intake
+from rtb.api.lineage import Lineage
 from rtb.api.live.bell import Bell
 from rtb.api.live.service import LOST_EPOCHS, Live
 from rtb.api.metrics import ApiMetrics, Tally
 from rtb.api.opening import Opening
+from rtb.api.retention import Pruner
 from rtb.api.web.desk import READY
 from rtb.api.web.listening import Listening
 from rtb.api.web.site import make_site
 from rtb.broker import BrokerClient, BrokerUnavailable
 from rtb.broker.post import Post
 from rtb.broker.topology import Queue, box
-from rtb.ledger import Books, Outlook, PageReads, Reads, Verbs
+from rtb.ledger import Books, Outlook, PageReads, Pruning, Reads, Verbs
 from rtb.model.names import new_incarnation
 from rtb.settings import Settings
 
@@ -73,6 +76,7 @@ class Api(MultiService):
         self._outlook = Outlook(reactor, settings.db, self._opening.again)
         self._follower = Follower(reactor, self._verbs, self._dispatcher, herald)
         self._intake = Intake(reactor, settings.db, self._follower.kick)
+        self._lineage = Lineage(self._books)
         applier = Applier(
             client,
             self._books,
@@ -80,11 +84,14 @@ class Api(MultiService):
             self._dispatcher,
             herald,
             self._follower,
+            self._lineage,
             bell.ring,
             tally,
         )
         self._inbox = Inbox(reactor, client, self._books, post, applier)
-        self._epochs = Epochs(reactor, client, self._books, post, settings.epoch)
+        self._epochs = Epochs(reactor, client, self._lineage, post, settings.epoch)
+        pruning = Pruning(reactor, settings.db, self._opening.again)
+        self._pruner = Pruner(reactor, pruning, settings.retention)
         where = f"http://{settings.api_host}"
         desk = Desk(
             self._opening,
@@ -102,17 +109,24 @@ class Api(MultiService):
             settings.accounts == "closed",
         )
         page_reads = PageReads(reactor, settings.db, self._opening.again)
+        depths = Depths(client, reactor.seconds)
         self._live = Live(
             reactor,
             page_reads,
             self._parts,
             bell,
+            depths,
             epoch=settings.epoch,
             mark=incarnation,
         )
         #: What it and the process around it are, in numbers.
         self.metrics = ApiMetrics(
-            page_reads, tally, self._live.feed, reactor.seconds, LOST_EPOCHS * settings.epoch
+            page_reads,
+            tally,
+            self._live.feed,
+            depths,
+            reactor.seconds,
+            LOST_EPOCHS * settings.epoch,
         )
         site = make_site(
             desk, self._live.feed, self.readiness, self.metrics, settings, reactor, random
@@ -147,6 +161,7 @@ class Api(MultiService):
                 self._epochs,
                 self._inbox,
                 self._follower,
+                self._pruner,
                 self._dispatcher,
             )
             if service.running
@@ -177,6 +192,7 @@ class Api(MultiService):
         self._follower.startService()
         self._intake.startService()
         self._epochs.startService()
+        self._pruner.startService()
         self._client.on_session(self._inbox.began)
 
     async def _forget_queues(self, name: str) -> None:
@@ -191,7 +207,7 @@ class Api(MultiService):
         """Say how each thing is that it needs, as far as that is known without asking."""
         publishing, consuming = self._client.status()
         return {
-            "ledger": self._opening.problem or READY,
+            "ledger": self._opening.problem or self._lineage.problem or READY,
             "broker": publishing.problem or consuming.problem or READY,
             "inbox": self._inbox.problem or READY,
         }
@@ -199,7 +215,7 @@ class Api(MultiService):
     async def readiness(self) -> Mapping[str, str]:
         """Say how each thing is that it needs; asks the ledger."""
         parts = self._parts()
-        return {**parts, "ledger": self._opening.problem or await self._reads.problem() or READY}
+        return {**parts, "ledger": await self._reads.problem() or parts["ledger"]}
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("the API did not start", failure)

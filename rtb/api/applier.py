@@ -5,7 +5,7 @@ Whoever calls guarantees that flushes come one after the other, in delivery orde
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
@@ -17,10 +17,18 @@ from rtb import failpoint
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.follower import Follower
 from rtb.api.herald import Herald
+from rtb.api.lineage import Lineage
 from rtb.api.metrics import Tally
 from rtb.broker import BrokerClient
 from rtb.broker.post import Post
-from rtb.ledger import BadDataError, Books, Forsaken, TooSlowError, Verdict
+from rtb.ledger import (
+    BadDataError,
+    Books,
+    Forsaken,
+    LedgerUnavailableError,
+    TooSlowError,
+    Verdict,
+)
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move, fold
 from rtb.model.wire import Barrier, Report, Status, StatusKind, UnitKey
@@ -48,6 +56,7 @@ class Applier:
         dispatcher: Dispatcher,
         herald: Herald,
         follower: Follower,
+        lineage: Lineage,
         committed: Callable[[], None],
         tally: Tally,
     ) -> None:
@@ -57,6 +66,7 @@ class Applier:
         self._dispatcher = dispatcher
         self._herald = herald
         self._follower = follower
+        self._lineage = lineage
         self._committed = committed
         self.tally = tally
         #: The current incarnation of each box, as far as this applier has met it.
@@ -76,12 +86,12 @@ class Applier:
 
         :raises LedgerError: nothing, or not all, was booked; the same again is safe
         """
+        self._stop_if_restored()
         reports = [message for message in messages if isinstance(message, Report)]
         current, along = await self._book_states(reports)
         failpoint.hit("a7")
         dead: list[Dead] = []
         closed: dict[str, list[UnitKey]] = defaultdict(list)
-        boxes = {key: report.box for report in reports for key in report.units}
         for ledger, group in groupby(messages, key=lambda message: message.ledger):
             said = [
                 message
@@ -93,16 +103,34 @@ class Applier:
             self.tally.stale += stale
             verdicts, bad = await self._move(ledger, moves, along)
             along = None
+            await self._look_ahead(ledger, verdicts, reports)
             dead += bad
-            for verdict in verdicts:
-                if not verdict.open and verdict.key in boxes:
-                    closed[boxes[verdict.key]].append(verdict.key)
+            if gone := {verdict.key for verdict in verdicts if not verdict.open}:
+                for report in reports:
+                    if named := [key for key in report.units if key in gone]:
+                        closed[report.box] += named
         await self._conclude(messages[-1] if messages else None)
         refused = {(report.box, report.leader) for report in reports} - {
             (report.box, report.leader) for report in reports if report.leader in current
         }
         await self._answer(messages, closed, refused)
         return dead
+
+    async def _look_ahead(
+        self, ledger: str, verdicts: Sequence[Verdict], reports: Sequence[Report]
+    ) -> None:
+        """A leader names only what was claimed: an attempt unknown here was claimed in a future."""
+        strange = {verdict.key for verdict in verdicts if not verdict.known}
+        if not strange:
+            return
+        for report in reports:
+            for key in strange.intersection(report.units):
+                await self._lineage.doubt(ledger, f"box {report.box} holds {key}")
+                self._stop_if_restored()
+
+    def _stop_if_restored(self) -> None:
+        if self._lineage.problem:
+            raise LedgerUnavailableError(self._lineage.problem)
 
     async def _answer(
         self,
@@ -118,12 +146,21 @@ class Applier:
         boxes = {
             message.box
             for message in messages
-            if (isinstance(message, Report) and (message.full or not message.ledger))
+            if (
+                isinstance(message, Report) and (message.full or message.asks or not message.ledger)
+            )
             or (isinstance(message, Status) and message.kind == StatusKind.HOLDING)
         }
         for box in sorted(boxes | set(closed) | {box for box, _ in refused}):
             leaders = [leader for whose, leader in sorted(refused) if whose == box]
-            await self._herald.say(box, closed[box], leaders)
+            answered = [
+                message.number
+                for message in messages
+                if isinstance(message, Report)
+                and message.box == box
+                and message.leader == self._leaders.get(box)
+            ]
+            await self._herald.say(box, closed[box], leaders, answered)
 
     def flushed(self, units: int) -> None:
         """A flush was committed: places may be free, and somebody may watch."""
@@ -191,21 +228,27 @@ class Applier:
         return verdicts, self._judge(ledger, moves, verdicts)
 
     def _judge(self, ledger: str, moves: list[Move], verdicts: list[Verdict]) -> list[Dead]:
-        said = {(move.unit, move.attempt): move for move in moves}
+        odd = {verdict.key: verdict for verdict in verdicts}
         dead: list[Dead] = []
-        for verdict in verdicts:
-            move = said[verdict.key]
+        booked: Counter[Kind] = Counter()
+        for move in moves:
+            verdict = odd.get((move.unit, move.attempt)) if odd else None
+            kind = move.kind if verdict is None else verdict.applied
+            if kind is not None:
+                booked[kind] += 1
+                self.tally.took(move.told[-1].ran)
+            if verdict is None:
+                continue
             if not verdict.known:
                 self.tally.unknown += 1
                 dead.append((_event(ledger, move), "no such unit, or no such attempt of it"))
-            elif verdict.applied is not None:
-                self.tally.booked(verdict.applied, _ran(move))
-            elif move.kind is None or (move.kind is Kind.QUEUED and verdict.open):
-                pass  # only vouched for
-            else:
+            elif kind is None and not (
+                move.kind is None or (move.kind is Kind.QUEUED and verdict.open)
+            ):  # else it was only vouched for
                 self.tally.stale += 1
             if verdict.delayed:
                 self._dispatcher.retry_later()
+        self.tally.booked(booked)
         return dead
 
     async def _conclude(self, message: Said | None) -> None:
@@ -213,6 +256,8 @@ class Applier:
         if isinstance(message, Barrier):
             if message.epoch:
                 await self._books.end_epoch(message.ledger, message.epoch)
+                await self._lineage.doubt_if_ahead(message.ledger, message.epoch)
+                self._stop_if_restored()
                 self._follower.kick()
                 failpoint.hit("a11")
             await self._give_up(await self._books.forsaken(), Kind.RESCUED)
@@ -228,10 +273,6 @@ class Applier:
             moves = [Move.giving_up(key, kind, why) for _, key, why in group]
             self._log.warn("{units} units rescued: {why}", units=len(moves), why=moves[0].why)
             await self._move(ledger, moves)
-
-
-def _ran(move: Move) -> float | None:
-    return next((line.ran for line in move.told if line.kind is move.kind), None)
 
 
 def _event(ledger: str, move: Move) -> bytes:

@@ -229,8 +229,14 @@ class Desk:
     async def units(
         self, order: int, status: str | None, limit: int, cursor: int | None
     ) -> Page | None:
-        """Return units of *order*; None if there is no such order."""
-        return await self._reads.units(order, status, limit, cursor)
+        """Return units of *order*, and why those wait that do; None if there is no such order."""
+        page = await self._reads.units(order, status, limit, cursor)
+        if page is not None:
+            waiting = [unit["id"] for unit in page.items if unit["status"] == "waiting"]
+            waits = await self._outlook.units(order, waiting) if waiting else {}
+            for unit in page.items:
+                unit["waits"] = waits.get(unit["id"])
+        return page
 
     def all_units(self, order: int, status: str | None) -> AsyncIterator[list[dict[str, Any]]]:
         """Yield all units of *order* with their results, some at a time."""
@@ -240,7 +246,7 @@ class Desk:
         """Return one unit with its history, and why it waits if it does."""
         found = await self._reads.unit(unit)
         if found is not None:
-            found["waits"] = await self._outlook.unit(unit)
+            found["waits"] = (await self._outlook.units(found["order"], [unit])).get(unit)
         return found
 
     async def fair(self) -> list[dict[str, Any]]:

@@ -65,6 +65,9 @@ class Dispatcher(Service):
         self._claims = Pulse(self._top_up, self._failed)
         self._wakes = Pulse(self._wake, self._failed)
         self._timer: IDelayedCall | None = None
+        self._again: IDelayedCall | None = None
+        #: Why claims wait, as it was said last.
+        self._said = ""
 
     def startService(self) -> None:
         """Look once at what an earlier life left to do."""
@@ -78,8 +81,9 @@ class Dispatcher(Service):
 
     async def _stop(self) -> None:
         super().stopService()
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        for timer in (self._timer, self._again):
+            if timer is not None and timer.active():
+                timer.cancel()
         await self._wakes.stop()
         await self._claims.stop()
 
@@ -99,11 +103,12 @@ class Dispatcher(Service):
             claiming = Deferred.fromCoroutine(self._books.claim(None, _CLAIM_MOST))
             failpoint.hit("a5")
             claim = await claiming
+            self._said = ""
             if claim.units:
                 failpoint.hit("a2")
             pieces = list(parts(claim.units))
             for piece in pieces:
-                message = Out(ledger=claim.ledger, box=claim.box, units=piece)
+                message = Out(ledger=claim.ledger, box=claim.box, leader=claim.leader, units=piece)
                 self._client.publish(self._post.out(message)).addCallbacks(
                     self._sent, self._unsent, (len(pieces),), {}, (claim.ledger, piece)
                 ).addErrback(self._failed)
@@ -138,10 +143,16 @@ class Dispatcher(Service):
             self._timer = self._reactor.callLater(min(max(due, 0.0), _LOOK), self._wakes.kick)
 
     def _failed(self, failure: Failure) -> None:
-        if failure.check(RtbError):
-            self._log.warn("claims wait: {why}", why=failure.getErrorMessage())
-        else:
+        if failure.check(RtbError) is None:
             self._log.failure("claiming failed", failure)
-        if self.running:
-            self._reactor.callLater(_RETRY, self.kick)
-            self._reactor.callLater(_RETRY, self.retry_later)
+        elif (why := failure.getErrorMessage()) != self._said:
+            self._said = why
+            self._log.warn("claims wait: {why}", why=why)
+        # One timer for both: where each failure brought two of its own, a ledger that starts was
+        # asked dozens of times a second, and started the more slowly.
+        if self.running and (self._again is None or not self._again.active()):
+            self._again = self._reactor.callLater(_RETRY, self._try_again)
+
+    def _try_again(self) -> None:
+        self.kick()
+        self.retry_later()

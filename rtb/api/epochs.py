@@ -14,10 +14,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtb.api.lineage import Lineage
 from rtb.broker import BrokerClient
 from rtb.broker.post import Post
 from rtb.errors import RtbError
-from rtb.ledger import Books
 from rtb.model.wire import Barrier
 
 __all__ = ["Epochs"]
@@ -34,15 +34,16 @@ class Epochs(Service):
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, client: BrokerClient, books: Books, post: Post, length: float
+        self, reactor: Any, client: BrokerClient, lineage: Lineage, post: Post, length: float
     ) -> None:
         self._reactor = reactor
         self._client = client
-        self._books = books
+        self._lineage = lineage
         self._post = post
         self._length = length
         self._seen = ("", 0)
         self._since = 0.0
+        self._sent = False
         self._loop = LoopingCall(self._look)
         self._loop.clock = reactor
 
@@ -50,7 +51,7 @@ class Epochs(Service):
         """Begin to look, twice an epoch."""
         super().startService()
         self._since = self._reactor.seconds()
-        self._loop.start(self._length / 2, now=False)
+        self._loop.start(self._length / 2, now=True)
 
     def stopService(self) -> None:
         """Send no more barriers."""
@@ -62,13 +63,17 @@ class Epochs(Service):
         return Deferred.fromCoroutine(self._tick()).addErrback(self._failed)
 
     async def _tick(self) -> None:
-        current = await self._books.epoch()
+        current = await self._lineage.look()
         now = self._reactor.seconds()
         if current != self._seen:
-            self._seen, self._since = current, now
+            # An epoch that its own barrier began is as old as that barrier: counted from when it
+            # was noticed, by a look each half epoch, epochs would last for three halves.
+            if not self._sent:
+                self._since = now
+            self._seen, self._sent = current, False
         elif now - self._since >= self._length * 0.9 and self._client.can_publish:
             # Counted from the sending, or one that waits in a long inbox would be sent again.
-            self._since = now
+            self._since, self._sent = now, True
             ledger, epoch = current
             await self._client.publish(self._post.barrier(Barrier(ledger=ledger, epoch=epoch)))
 

@@ -35,9 +35,16 @@ class Herald:
         self._soon: IDelayedCall | None = None
 
     async def say(
-        self, box: str, closed: Sequence[UnitKey] = (), refused: Sequence[str] = ()
+        self,
+        box: str,
+        closed: Sequence[UnitKey] = (),
+        refused: Sequence[str] = (),
+        answered: Sequence[int] = (),
     ) -> None:
-        """Say the state of *box*, which attempts that it named are closed, and who was refused."""
+        """Say the state of *box*, which attempts that it named are closed, and who was refused.
+
+        :param answered: the numbers of the reports of its leader that this answers
+        """
         state = await self._books.box_state(box)
         if state is None:
             return
@@ -52,6 +59,7 @@ class Herald:
             draining=state.draining,
             recalled=state.recalled,
             refused=list(refused),
+            answered=list(answered),
         )
         self._client.publish(self._post.control(message)).addErrback(self._unsaid, box)
 

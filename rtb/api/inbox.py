@@ -39,7 +39,7 @@ _PREFETCH = 400
 _FLUSH_UNITS = 2000
 #: Seconds before a flush that the ledger did not take is tried again.
 _RETRY = 0.2
-_RETRY_MOST = 2.0
+_RETRY_MOST = 1.0
 
 
 @attrs.frozen
@@ -179,6 +179,7 @@ class Inbox(Service):
         messages = [letter.message for letter in batch if letter.message is not None]
         delay = _RETRY
         session = self._session
+        said = ""
         while session is self._session and self.running:
             try:
                 for body, reason in await self._applier.apply(messages):
@@ -186,7 +187,9 @@ class Inbox(Service):
                         self._post.dead("status", body, reason, "api")
                     )
             except LedgerError as problem:
-                self._log.warn("the inbox waits: {why}", why=str(problem))
+                if str(problem) != said:
+                    said = str(problem)
+                    self._log.warn("the inbox waits: {why}", why=said)
                 await deferLater(self._reactor, delay, lambda: None)
                 delay = min(delay * 2, _RETRY_MOST)
             else:

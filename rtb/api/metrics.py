@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import Metric
 
+from rtb.api.depths import Depths
+from rtb.api.durations import Durations
 from rtb.errors import RtbError
-from rtb.ledger import PageReads
-from rtb.model.lifecycle import Status
+from rtb.ledger import TRAFFIC, PageReads
+from rtb.model.lifecycle import Kind, Status
 from rtb.ops.metrics import counter, exposed, gauge
 
 __all__ = ["ApiMetrics", "Tally"]
@@ -54,10 +56,14 @@ class Tally:
         """What went to the dead letters."""
         return self.unknown + self.malformed
 
-    def booked(self, kind: str, ran: float | None) -> None:
-        """News of a unit was booked."""
-        self.applied += 1
-        self._kinds.labels(kind).inc()
+    def booked(self, kinds: Mapping[Kind, int]) -> None:
+        """News of units was booked: so many of each kind."""
+        for kind, units in kinds.items():
+            self.applied += units
+            self._kinds.labels(kind).inc(units)
+
+    def took(self, ran: float | None) -> None:
+        """A unit ran for *ran* seconds, if it did."""
         if ran is not None:
             self._ran.observe(ran)
 
@@ -77,12 +83,16 @@ class ApiMetrics:
         reads: PageReads,
         tally: Tally,
         feed: Any,
+        depths: Depths,
         seconds: Callable[[], float],
         lost_after: float,
     ) -> None:
         self._reads = reads
         self._tally = tally
         self._feed = feed
+        self._depths = depths
+        #: What is counted behind the news, from the ledger.
+        self.durations = Durations(reads)
         self._seconds = seconds
         self._lost_after = lost_after
         self._row: tuple[Any, ...] | None = None
@@ -90,6 +100,7 @@ class ApiMetrics:
         self._looked_at = -_FRESH
         self.registry: CollectorRegistry | None = None
         own = tally.registry
+        own.register(TRAFFIC.seconds)
         self._requests = Counter(
             "rtb_http_requests", "Answers", ["method", "route", "code"], registry=own
         )
@@ -115,6 +126,10 @@ class ApiMetrics:
                 self._up = True
             except RtbError:
                 self._up = False
+            else:
+                # What they find is shown at the next scrape: nobody waits for it.
+                self.durations.kick()
+                self._depths.kick(self._row[-1])
         assert self.registry is not None
         return exposed(self.registry) + exposed(self._tally.registry)
 
@@ -135,12 +150,22 @@ class ApiMetrics:
             "Frames that gave way to newer ones, for readers who do not keep up",
             self._feed.frames_coalesced,
         )
-        yield from self._ledger(self._row or (False, *(0,) * 18, 0.0, None, None))
+        yield gauge(
+            "rtb_db_pool_connections",
+            "Connections to PostgreSQL by state",
+            TRAFFIC.connections(),
+            "state",
+        )
+        yield gauge(
+            "rtb_queue_messages", "Messages that wait in RabbitMQ", self._depths.known, "queue"
+        )
+        yield from self.durations.metrics()
+        yield from self._ledger(self._row or (False, *(0,) * 18, 0.0, None, None, ()))
 
     def _ledger(self, row: tuple[Any, ...]) -> Iterator[Metric]:
         going, *rest = row
         counts, (flights, booked), orders = rest[:7], rest[7:9], rest[9:14]
-        held, capacity, slots, busy, oldest, ages, agents = rest[14:]
+        held, capacity, slots, busy, oldest, ages, agents, _ = rest[14:]
         by_status = dict(zip([status.value for status in Status], counts, strict=True))
         in_flight = sum(by_status[name] for name in _FLYING)
         yield gauge("rtb_units", "Units by status", by_status, "status")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 __all__ = ["Backoff"]
 
 _FIRST = 0.1
-_LONGEST = 10.0
-#: So that after an outage one waits for at most half as long as it took.
+#: Every process waits for itself, and work goes on when the last of them is back.
+_LONGEST = 3.0
 _FACTOR = 1.5
 
 

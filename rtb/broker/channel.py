@@ -110,6 +110,16 @@ class Channel:
             arguments=dict(thing.arguments),
         )
 
+    async def depth(self, queue: str) -> int:
+        """Return how many messages are ready in *queue*.
+
+        :raises Refused: there is none of that name, or it is another connection's
+        """
+        answer = await self.call(
+            f"how deep queue {queue} is", self.inner.queue_declare, queue=queue, passive=True
+        )
+        return int(answer.method.message_count)
+
     def cancel(self, tag: str) -> Deferred[Any]:
         """Cancel the consumer *tag*; what the broker has sent before its answer still comes."""
         # pika's own basic_cancel puts every message that arrives meanwhile back into its queue.

@@ -80,8 +80,10 @@ class BrokerClient(MultiService):
             unconfirmed=unconfirmed,
             unconfirmed_bytes=unconfirmed_bytes,
         )
-        self._insistence = Insistence(reactor, self._publisher, random)
-        publishing = Publishing(self._publisher, self._insistence, topology, self._changed)
+        self._insistence = Insistence(
+            reactor, self._publisher, random, lambda: publishing.declare_again()
+        )
+        publishing = Publishing(reactor, self._publisher, self._insistence, topology, self._changed)
         self._consuming = Consuming(
             reactor, topology, lambda problem: self._in.leave(problem), self._changed
         )
@@ -146,6 +148,11 @@ class BrokerClient(MultiService):
     def session(self) -> Session | None:
         """The living session; None while there is none."""
         return self._consuming.session
+
+    @property
+    def redelivered(self) -> dict[str, int]:
+        """By queue, how many messages came that somebody may have seen before."""
+        return dict(self._consuming.redelivered)
 
     def status(self) -> tuple[LinkStatus, LinkStatus]:
         """Return how the two connections are."""

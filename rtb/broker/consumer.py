@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from twisted.python.failure import Failure
 from rtb.broker.channel import Channel
 from rtb.broker.errors import BrokerError, BrokerUnavailable
 from rtb.broker.messages import Delivery
+from rtb.broker.topology import label
 
 __all__ = ["Consumer"]
 
@@ -25,17 +27,23 @@ class Consumer:
 
     :param received: called with each message
     :param close: called with the words when the session must end
+    :param redelivered: counts, by queue, the messages that somebody may have seen before
     """
 
     def __init__(
-        self, queue: str, received: Callable[[Delivery], None], close: Callable[[str], None]
+        self,
+        queue: str,
+        received: Callable[[Delivery], None],
+        close: Callable[[str], None],
+        redelivered: Counter[str],
     ) -> None:
         self.queue = queue
+        self._redelivered = redelivered
+        redelivered[label(queue)] += 0
         self._received = received
         self._close = close
         self._channel: Channel | None = None
         self._tag = ""
-        self._cancelled: Deferred[None] = Deferred()
 
     async def begin(self, channel: Channel, prefetch: int, exclusive: bool) -> None:
         """Begin to consume over *channel*, which is this consumer's alone.
@@ -44,7 +52,8 @@ class Consumer:
         deprecated.
         """
         inner = channel.inner
-        inner.add_on_cancel_callback(lambda _: self._cancelled.callback(None))
+        # The next session declares it anew.
+        inner.add_on_cancel_callback(lambda _: self._close(f"queue {self.queue} was deleted"))
         await channel.call("for a prefetch", inner.basic_qos, prefetch_count=prefetch)
         # Set first: the first message may be in the same read as the answer.
         self._channel = channel
@@ -67,15 +76,6 @@ class Consumer:
             return succeed(None)
         cancelled: Deferred[None] = self._channel.cancel(self._tag)
         return cancelled.addCallbacks(lambda _: None, _already_over)
-
-    def when_cancelled(self) -> Deferred[None]:
-        """Fire when the broker has cancelled it: its queue was deleted.
-
-        Does not fire at the end of the session: :meth:`Session.when_lost` does.
-        """
-        waiter: Deferred[None] = Deferred()
-        self._cancelled.addCallback(waiter.callback)
-        return waiter
 
     def ack(self, tag: int, *, multiple: bool) -> None:
         """Acknowledge a delivery (see :meth:`Delivery.ack`)."""
@@ -105,6 +105,8 @@ class Consumer:
             self,
             method.delivery_tag,
         )
+        if method.redelivered:
+            self._redelivered[label(self.queue)] += 1
         try:
             self._received(delivery)
         except Exception:

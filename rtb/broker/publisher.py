@@ -17,6 +17,7 @@ from pika.spec import BasicProperties
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 
+from rtb import failpoint
 from rtb.broker.channel import Channel
 from rtb.broker.errors import BrokerError, BrokerUnavailable, Nacked, Returned, Unsendable
 from rtb.broker.messages import Outgoing
@@ -114,6 +115,8 @@ class Publisher:
             return fail(BrokerUnavailable(self._refused))
         if self._channel is None:
             return fail(BrokerUnavailable(self._why_not))
+        if failpoint.loses(message.routing_key, message.body):
+            return succeed(None)
         confirmed: Deferred[None] = Deferred()
         if self._queue or self._is_full():
             self._queue.append((message, confirmed))

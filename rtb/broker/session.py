@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
 from rtb.broker.channel import Channel
 from rtb.broker.consumer import Consumer
-from rtb.broker.errors import BrokerError
+from rtb.broker.errors import BrokerError, Refused
 from rtb.broker.messages import Delivery
 from rtb.broker.protocol import AmqpProtocol
 from rtb.broker.topology import Binding, Queue
@@ -24,12 +25,19 @@ class Session:
 
     :ivar number: counts the sessions of this process, from 1
     :param leave: called with the words to end the connection in order
+    :param redelivered: counts, by queue, what comes a second time
     """
 
     def __init__(
-        self, reactor: Any, protocol: AmqpProtocol, number: int, leave: Callable[[str], None]
+        self,
+        reactor: Any,
+        protocol: AmqpProtocol,
+        number: int,
+        leave: Callable[[str], None],
+        redelivered: Counter[str],
     ) -> None:
         self.number = number
+        self._redelivered = redelivered
         self._reactor = reactor
         self._protocol = protocol
         self._leave = leave
@@ -53,6 +61,15 @@ class Session:
     def delete(self, queue: str) -> Deferred[None]:
         """Delete *queue* with all that is in it; it need not exist."""
         return Deferred.fromCoroutine(self._delete(queue))
+
+    def depths(self, queues: Iterable[str]) -> Deferred[dict[str, int]]:
+        """Return how many messages wait in each of *queues*; one that does not exist is left out.
+
+        What a consumer has and did not ack is not counted: that is bounded by its prefetch.
+
+        :raises BrokerUnavailable: (errback) the session ended, or the broker does not answer
+        """
+        return Deferred.fromCoroutine(self._depths(queues))
 
     def consume(
         self,
@@ -102,10 +119,24 @@ class Session:
         await channel.call(f"to delete queue {queue}", channel.inner.queue_delete, queue=queue)
         channel.close()
 
+    async def _depths(self, queues: Iterable[str]) -> dict[str, int]:
+        depths: dict[str, int] = {}
+        channel = None
+        for queue in queues:
+            if channel is None:
+                channel = await Channel.open(self._reactor, self._protocol, _ignore)
+            try:
+                depths[queue] = await channel.depth(queue)
+            except Refused:
+                channel = None  # there is none of that name, and that closed the channel
+        if channel is not None:
+            channel.close()
+        return depths
+
     async def _consume(
         self, queue: str, received: Callable[[Delivery], None], prefetch: int, exclusive: bool
     ) -> Consumer:
-        consumer = Consumer(queue, received, self.close)
+        consumer = Consumer(queue, received, self.close, self._redelivered)
         channel = await Channel.open(self._reactor, self._protocol, consumer.ended)
         await consumer.begin(channel, prefetch, exclusive)
         return consumer

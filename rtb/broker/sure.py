@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from rtb.broker.backoff import Backoff
-from rtb.broker.errors import BrokerError, BrokerUnavailable
+from rtb.broker.errors import BrokerError, BrokerUnavailable, Returned
 from rtb.broker.messages import Outgoing
 from rtb.broker.publisher import Publisher
 
@@ -21,12 +21,21 @@ class Insistence:
 
     What waits for a connection goes out, in order, as soon as there is one; what was refused or
     returned waits by the clock.
+
+    :param returned: called when no queue took a message
     """
 
-    def __init__(self, reactor: Any, publisher: Publisher, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        publisher: Publisher,
+        random: Callable[[], float],
+        returned: Callable[[], None],
+    ) -> None:
         self._reactor = reactor
         self._publisher = publisher
         self._random = random
+        self._returned = returned
         #: waiting for a connection, in order
         self._waiting: dict[_Insisting, None] = {}
         #: waiting for their time
@@ -75,6 +84,8 @@ class Insistence:
         elif not self._publisher.is_ready:
             self._waiting[insisting] = None
         else:
+            if isinstance(problem, Returned):
+                self._returned()
             delay = insisting.backoff.delay()
             self._timed[insisting] = self._reactor.callLater(delay, self._try, insisting)
 

@@ -22,6 +22,7 @@ __all__ = [
     "Thing",
     "Topology",
     "box",
+    "label",
     "private",
     "shared",
     "track",
@@ -89,6 +90,11 @@ def box(name: str) -> tuple[Queue | Binding, ...]:
         Queue(track(name)),
         Binding(track(name), f"track.{name}"),
     )
+
+
+def label(queue: str) -> str:
+    """Return what *queue* is called where there must be few names: without an incarnation."""
+    return queue.rpartition(".")[0] if queue.startswith(("work.", "control.")) else queue
 
 
 def private(name: str, *keys: str) -> tuple[Queue | Binding, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -29,15 +30,19 @@ class Publishing:
 
     def __init__(
         self,
+        reactor: Any,
         publisher: Publisher,
         insistence: Insistence,
         topology: Topology,
         changed: Callable[[], None],
     ) -> None:
+        self._reactor = reactor
         self._publisher = publisher
         self._insistence = insistence
         self._topology = topology
         self.changed = changed
+        self._protocol: AmqpProtocol | None = None
+        self._declaring = False
 
     def prepare(self, protocol: AmqpProtocol) -> Deferred[None]:
         """Declare the topology and enter confirm mode."""
@@ -45,6 +50,7 @@ class Publishing:
 
     def ready(self, protocol: AmqpProtocol) -> None:
         """Publish what waits."""
+        self._protocol = protocol
         self._publisher.ready()
         self._insistence.ready()
 
@@ -54,7 +60,24 @@ class Publishing:
 
     def lost(self, problem: str) -> None:
         """Tell those who publish meanwhile why it fails."""
+        self._protocol = None
         self._publisher.unavailable(problem)
+
+    def declare_again(self) -> None:
+        """Make everything exist: a queue was deleted, and perhaps nobody consumes it now."""
+        if self._protocol is not None and not self._declaring:
+            self._declaring = True
+            declaring = Deferred.fromCoroutine(
+                _declare(self._reactor, self._protocol, self._topology)
+            )
+            declaring.addErrback(self._not_declared).addBoth(self._declared)
+
+    def _declared(self, _: None) -> None:
+        self._declaring = False
+
+    def _not_declared(self, why: Failure) -> None:
+        why.trap(BrokerError)
+        _log.debug("not declared again: {why}", why=why.getErrorMessage())
 
 
 class Consuming:
@@ -77,6 +100,8 @@ class Consuming:
         self._began: list[Began] = []
         #: the living session
         self.session: Session | None = None
+        #: By queue, messages that came again.
+        self.redelivered: Counter[str] = Counter()
         self._number = 0
 
     def add(self, began: Began) -> None:
@@ -87,12 +112,12 @@ class Consuming:
 
     def prepare(self, protocol: AmqpProtocol) -> Deferred[None]:
         """Declare the topology."""
-        return Deferred.fromCoroutine(self._prepare(protocol))
+        return Deferred.fromCoroutine(_declare(self._reactor, protocol, self._topology))
 
     def ready(self, protocol: AmqpProtocol) -> None:
         """Begin a session."""
         self._number += 1
-        session = Session(self._reactor, protocol, self._number, self._leave)
+        session = Session(self._reactor, protocol, self._number, self._leave, self.redelivered)
         self.session = session
         for began in list(self._began):
             self._begin(began, session)
@@ -107,11 +132,6 @@ class Consuming:
         if session is not None:
             session.ended()
 
-    async def _prepare(self, protocol: AmqpProtocol) -> None:
-        channel = await Channel.open(self._reactor, protocol, lambda problem: None)
-        await channel.declare(*self._topology)
-        channel.close()
-
     def _begin(self, began: Began, session: Session) -> None:
         maybeDeferred(began, session).addErrback(self._not_begun, session)
 
@@ -121,3 +141,9 @@ class Consuming:
         if why.check(BrokerError) is None:
             _log.failure("a role could not begin a session with the broker", failure=why)
         session.close(f"a role could not begin its session: {why.getErrorMessage()}")
+
+
+async def _declare(reactor: Any, protocol: AmqpProtocol, topology: Topology) -> None:
+    channel = await Channel.open(reactor, protocol, lambda problem: None)
+    await channel.declare(*topology)
+    channel.close()

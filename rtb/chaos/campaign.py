@@ -7,11 +7,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 
-from rtb.chaos.figures import describe, table, verdict
+from rtb.chaos.coverage import needs
+from rtb.chaos.figures import describe, markdown, table, verdict
 from rtb.chaos.outsider import Outsider
 from rtb.chaos.run import Outcome, Run
 from rtb.chaos.system import Shape
@@ -23,6 +26,8 @@ from rtb.settings import Settings
 
 __all__ = ["Campaign"]
 
+#: Seconds after which a run is given up.
+_RUN_LIMIT = 600.0
 _NAMES = ("RTB_DB_HOST", "RTB_DATABASE_URL", "RTB_BROKER_HOST", "RTB_AMQP_URL")
 
 
@@ -38,21 +43,24 @@ class Campaign:
     #: Where the runs keep their files; a temporary place, removed unless something broke.
     directory: Path | None = None
     shape: Shape | None = None
+    #: How many of the tier's runs to do.
+    runs: int | None = None
     outcomes: list[Outcome] = attrs.field(factory=list)
     met: Counter[str] = attrs.field(factory=Counter)
 
     async def run(self) -> bool:
         """Return whether all invariants held in all runs."""
         held = True
-        for number in range(self.tier.runs):
+        runs = self.tier.runs if self.runs is None else self.runs
+        for number in range(runs):
             seed = self.seed + number
-            self.say(f"run {number + 1} of {self.tier.runs}, seed {seed}")
+            self.say(f"run {number + 1} of {runs}, seed {seed}")
             held = await self._one(seed, number) and held
-        for name, value in table(self.outcomes):
-            self.say(f"  {name:40} {value}")
+        self.say("\n".join(markdown(table(self.outcomes, self.met))))
         missing = [point for point in POINTS if self.met[point] < self.tier.failpoints]
-        if missing:
-            self.say(f"failpoints met less than {self.tier.failpoints} times: {missing}")
+        if missing and runs >= self.tier.runs:
+            self.say(f"NOT MET {self.tier.failpoints} times: {', '.join(missing)}")
+            held = False
         self.say("all invariants held" if held else "NOT ALL INVARIANTS HELD")
         return held
 
@@ -62,25 +70,36 @@ class Campaign:
         directory.chmod(0o711)
         roles = directory / f"run-{seed}"
         roles.mkdir()
-        sandbox = await self._servers(directory / f"servers-{seed}")
+        problems = []
         try:
-            outcome = await self._run(seed, number, roles, sandbox).run()
-        finally:
-            if sandbox is not None:
-                await sandbox.stop()
-        self.outcomes.append(outcome)
-        self.met += outcome.failpoints
-        problems = list(verdict(outcome))
-        self.say(describe(outcome))
-        for problem in problems:
-            self.say(problem)
+            outcome = await self._on_servers(seed, number, roles, directory / f"servers-{seed}")
+        except ConfigurationError:
+            raise
+        except Exception as problem:  # one run that cannot be finished does not cost the others
+            problems.append(f"BROKEN run: {type(problem).__name__}: {problem}")
+        else:
+            self.outcomes.append(outcome)
+            self.met += outcome.failpoints
+            self.say(describe(outcome))
+            problems += verdict(outcome)
+        for line in problems:
+            self.say(line)
         if problems:
-            self.say(f"what it left is in {directory}")
+            self.say(f"what seed {seed} left is in {directory}")
         elif self.directory is None:
             shutil.rmtree(directory)
         else:
             shutil.rmtree(directory / f"servers-{seed}", ignore_errors=True)
         return not problems
+
+    async def _on_servers(self, seed: int, number: int, roles: Path, servers: Path) -> Outcome:
+        sandbox = await self._servers(servers)
+        try:
+            running = Deferred.fromCoroutine(self._run(seed, number, roles, sandbox).run())
+            return await running.addTimeout(_RUN_LIMIT, self.reactor)
+        finally:
+            if sandbox is not None:
+                await sandbox.stop()
 
     async def _servers(self, directory: Path) -> Sandbox | None:
         given = [name for name in _NAMES if self.environ.get(name)]
@@ -95,18 +114,17 @@ class Campaign:
         settings = Settings.load({}, environ)
         if sandbox is None and not Outsider(settings.db, settings.amqp).is_empty():
             raise ConfigurationError("the ledger named has orders in it: chaos wants an empty one")
-        # Each failpoint as often as its share of the tier, by the end of this run.
-        goal = -(-self.tier.failpoints * (number + 1) // self.tier.runs)
-        goal -= min((self.met[point] for point in POINTS), default=0)
+        chance = Random(f"{seed} needs")  # noqa: S311 the seed is printed, for replay
+        needed = needs(self.met, self.tier.failpoints, max(1, self.tier.runs - number), chance)
         return Run(
             self.reactor,
             roles,
             settings.db,
             settings.amqp,
             sandbox,
-            tier=self.tier,
+            tier=self.tier.of_run(seed),
             seed=seed,
-            failpoints=max(0, goal),
+            needed=needed,
             say=self.say,
             shape=self.shape,
         )

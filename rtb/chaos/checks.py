@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
-from rtb.chaos.evidence import Event, Evidence
+from rtb.chaos.evidence import Away, Event, Evidence
 from rtb.model.lifecycle import CLOSING, OUTCOMES, Kind, rank
 
 __all__ = ["CHECKS", "broken", "executions_per_unit", "refused"]
@@ -184,6 +184,14 @@ def always_answers(evidence: Evidence) -> Iterator[str]:
             yield f"{where}: {answer.code}, Retry-After {answer.retry_after}"
 
 
+def _awake_since(evidence: Evidence, api: str, away: Away) -> float:
+    """Return since when *api* could notice *away*: not while it stood still itself."""
+    pauses = [pause for pause in evidence.frozen if pause.server == api]
+    return max(
+        [away.since, *(pause.until for pause in pauses if pause.since < away.until)],
+    )
+
+
 def readiness_true(evidence: Evidence) -> Iterator[str]:
     """H4: alive is always said; ready only while both servers are there, and soon again."""
     for answer in evidence.answers:
@@ -193,7 +201,8 @@ def readiness_true(evidence: Evidence) -> Iterator[str]:
             continue
         if answer.code == 200:
             for away in evidence.away:
-                if away.since + NOTICE < answer.at and answer.at + answer.seconds < away.until:
+                noticed = _awake_since(evidence, answer.api, away) + NOTICE + answer.starved
+                if noticed < answer.at and answer.at + answer.seconds < away.until:
                     yield f"{answer.api} says ready at {answer.at:.1f} s, without {away.server}"
         elif answer.code == 503 and answer.at > evidence.calm_at + READY_LIMIT:
             yield f"{answer.api} is not ready {answer.at - evidence.calm_at:.0f} s after all faults"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import attrs
@@ -57,6 +58,7 @@ class Answer:
     at: float
     api: str
     path: str
+    #: Until it came, without those for which the machine had no processor for it.
     seconds: float
     #: None: no answer, though the API lived and was not frozen.
     code: int | None
@@ -66,12 +68,15 @@ class Answer:
     #: Of each leader shown: box, queued, capacity.
     leaders: tuple[tuple[str, int, int], ...] = ()
     why: str = ""
+    #: Seconds, of the last few, for which the machine had no processor for it.
+    starved: float = 0.0
 
 
 @attrs.frozen
 class Away:
-    """A time in which a server was not there."""
+    """A time in which a server was not there, or a role stood still."""
 
+    #: postgres, rabbit, or the name of a role's slot.
     server: str
     since: float
     until: float
@@ -92,6 +97,8 @@ class Evidence:
     executions: list[Execution] = attrs.field(factory=list)
     answers: list[Answer] = attrs.field(factory=list)
     away: list[Away] = attrs.field(factory=list)
+    #: Times in which a role stood still: it could notice nothing.
+    frozen: list[Away] = attrs.field(factory=list)
     #: Counters that did not equal their count in one snapshot, as text.
     miscounts: list[str] = attrs.field(factory=list)
     #: Open attempts when all was settled.
@@ -102,6 +109,8 @@ class Evidence:
     dead_strange: list[str] = attrs.field(factory=list)
     dead_missing: list[str] = attrs.field(factory=list)
     dead_expected: int = 0
+    #: How often each kind of bad message was injected while it was calm.
+    bad_kinds: Counter[str] = attrs.field(factory=Counter)
     #: Lines of logs that must not be there.
     log_lines: list[str] = attrs.field(factory=list)
     #: Processes that ended by themselves, or not as asked.

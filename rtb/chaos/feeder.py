@@ -34,6 +34,13 @@ def wishes(random: Random, count: int, long: float) -> list[dict[str, Any]]:
     return found
 
 
+def _fattened(payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return *payloads*, some so large that a claim of them needs several messages."""
+    return [
+        {**wish, "fat": "x" * _FAT} if index < 6 else wish for index, wish in enumerate(payloads)
+    ]
+
+
 class Feeder:
     """Places *count* units in orders of 20, over *span* seconds."""
 
@@ -55,13 +62,12 @@ class Feeder:
         """Place *payloads*, evenly spread over *span* seconds."""
         orders = [payloads[index : index + _ORDER] for index in range(0, len(payloads), _ORDER)]
         for number, payload in enumerate(orders):
-            if number % 5 == 2:  # several messages make up the claim of these
-                payload = [
-                    {**wish, "fat": "x" * _FAT} if index < 6 else wish
-                    for index, wish in enumerate(payload)
-                ]
-            await self._place(payload)
+            await self._place(_fattened(payload) if number % 5 == 2 else payload)
             await deferLater(self._reactor, span / len(orders), lambda: None)
+
+    async def feed_more(self) -> None:
+        """Place one more order, of short units."""
+        await self._place(_fattened(wishes(self._random, _ORDER, 0.5)))
 
     async def go(self) -> None:
         """Press go until somebody has answered."""

@@ -16,11 +16,12 @@ from pika.exceptions import ChannelClosedByBroker
 
 from rtb.addresses import Broker, Database
 from rtb.chaos.evidence import Event, Unit
+from rtb.chaos.rubbish import Bad
 
 __all__ = ["Letter", "Outsider"]
 
 _COUNTED = """
-WITH counted AS (
+WITH there AS (
     SELECT 'total' AS kind, 0::bigint AS id, status, count(*) AS n FROM units GROUP BY status
     UNION ALL
     SELECT 'order', order_id, status, count(*) FROM units GROUP BY order_id, status
@@ -30,6 +31,18 @@ WITH counted AS (
     UNION ALL
     SELECT 'box', box_id, status, count(*) FROM units WHERE box_id IS NOT NULL
      GROUP BY box_id, status
+), gone AS (
+    SELECT p.order_id, o.account_id, s.status::unit_status, s.n
+      FROM pruned p JOIN orders o ON o.id = p.order_id, LATERAL (VALUES
+          ('success', p.success), ('error', p.error), ('cancelled', p.cancelled)) AS s (status, n)
+     WHERE s.n <> 0
+), counted AS (
+    SELECT kind, id, status, sum(n) AS n
+      FROM (SELECT * FROM there
+            UNION ALL SELECT 'total', 0, status, n FROM gone
+            UNION ALL SELECT 'order', order_id, status, n FROM gone
+            UNION ALL SELECT 'account', account_id, status, n FROM gone) every_one
+     GROUP BY kind, id, status
 ), kept AS (
     SELECT c.kind::text, c.id, s.status::unit_status, s.n
       FROM counters c, LATERAL (VALUES
@@ -130,14 +143,19 @@ class Outsider:
                     channel.close()
         return found
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Publish *messages*, each with its routing key, as rtb does."""
+    def publish(self, messages: Sequence[Bad]) -> None:
+        """Publish *messages* where rtb does."""
         with closing(self._connect()) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
-            for number, (key, body) in enumerate(messages):
-                properties = pika.BasicProperties(delivery_mode=2, message_id=f"outsider:{number}")
-                channel.basic_publish("rtb", key, body, properties, mandatory=True)
+            for number, bad in enumerate(messages):
+                properties = pika.BasicProperties(
+                    content_type=bad.content_type,
+                    delivery_mode=2,
+                    headers=dict(bad.headers),
+                    message_id=f"outsider:{number}",
+                )
+                channel.basic_publish("rtb", bad.key, bad.body, properties, mandatory=True)
 
     def take_dead(self) -> list[Letter]:
         """Return the dead letters, and remove them."""

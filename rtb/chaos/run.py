@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,13 +14,14 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 
 from rtb.addresses import Broker, Database
+from rtb.chaos.coverage import Coverage
 from rtb.chaos.evidence import Evidence, read_executions
 from rtb.chaos.feeder import Feeder, wishes
 from rtb.chaos.outsider import Letter, Outsider
-from rtb.chaos.rubbish import rubbish, stale
+from rtb.chaos.rubbish import late, rubbish
 from rtb.chaos.sampler import Sampler
 from rtb.chaos.slot import End
-from rtb.chaos.storm import Coverage, Storm
+from rtb.chaos.storm import Storm
 from rtb.chaos.system import Shape, System
 from rtb.chaos.tiers import Tier
 from rtb.client import Client
@@ -38,6 +39,14 @@ _PER_UNIT = 0.4
 #: Beyond the limit a run waits so long, to tell late from lost.
 _PATIENCE = 60.0
 _SAY_EVERY = 5.0
+#: Seconds that the failpoints left open after the storm may take altogether, and that a role lives
+#: that was armed with some, or with none, until it makes room for another life.
+_MEETING = 150.0
+_ARMED_LIFE = 15.0
+_BARE_LIFE = 4.0
+#: Meanwhile there is always work: an order so often (s), unless so many units wait.
+_FEED_EVERY = 1.5
+_ENOUGH = 60
 _FORBIDDEN = ("Traceback", "Unhandled")
 
 
@@ -59,6 +68,7 @@ class Run:
     """Runs *tier* once in *directory*, all chance from *seed*.
 
     :param sandbox: the private servers, if these are they
+    :param needed: how often each failpoint is to be met
     :param say: told of the progress
     """
 
@@ -72,7 +82,7 @@ class Run:
         *,
         tier: Tier,
         seed: int,
-        failpoints: int,
+        needed: Mapping[str, int],
         say: Callable[[str], None],
         shape: Shape | None = None,
     ) -> None:
@@ -80,20 +90,25 @@ class Run:
         self._tier = tier
         self._seed = seed
         self._say = say
-        self._random = Random(seed)  # noqa: S311 the seed is printed, for replay
+        # Each has its own chance, so that none depends on how often another one draws. The seed
+        # is printed, for replay.
+        self._random, storm, coverage = (
+            Random(f"{seed} {whose}")  # noqa: S311
+            for whose in ("feeder", "storm", "coverage")
+        )
         self._shape = shape or Shape()
         self._sandbox = sandbox
         self._secrets = [text for text in (database.password, broker.password) if text]
         self.evidence = Evidence(bound=self._shape.bound)
         self._outsider = Outsider(database, broker)
         self._system = System(reactor, directory, database, broker, self._shape)
-        self._coverage = Coverage(self._random, failpoints)
+        self._coverage = Coverage(coverage, needed)
         self._storm = Storm(
             reactor,
             self._system,
             sandbox,
             self._outsider,
-            self._random,
+            storm,
             self.evidence,
             most=4 * self._shape.epoch,
             say=say,
@@ -157,7 +172,7 @@ class Run:
         counting.start(1.0)
         await self._storm.blow(tier.faults, tier.gap)
         await feeding
-        await self._until_met(span * 0.5)
+        await self._meet_all(feeder)
         self._coverage.end()
         counting.stop()
         self._storm.settle()
@@ -177,10 +192,22 @@ class Run:
                 return
             await self._pause(0.1)
 
-    async def _until_met(self, limit: float) -> None:
-        end = self._reactor.seconds() + limit
-        while self._coverage.missing and self._reactor.seconds() < end:
-            await self._pause(0.2)
+    async def _meet_all(self, feeder: Feeder) -> None:
+        """Let roles live, work and end until every failpoint that is needed was met."""
+        self._coverage.hurry()
+        end = self._reactor.seconds() + _MEETING
+        fed = 0.0
+        while self._coverage.unmet and (now := self._reactor.seconds()) < end:
+            settled = max(sampler.settled for sampler in self._samplers)
+            if now - fed > _FEED_EVERY and feeder.accepted - settled < _ENOUGH:
+                await feeder.feed_more()
+                fed = now
+            for slot in self._system.slots:
+                limit = _ARMED_LIFE if slot.armed else _BARE_LIFE
+                old = now - slot.born_at > limit and not slot.ending
+                if old and self._coverage.wants(slot):
+                    slot.terminate()
+            await self._pause(0.25)
 
     async def _calm(self) -> None:
         evidence = self.evidence
@@ -209,11 +236,11 @@ class Run:
         ]
         ledger = await self._thread(self._outsider.ledger_id)
         messages = rubbish(self._random, ledger, "outbox", self._tier.rubbish)
-        settled = await self._try_sql("SELECT min(id), min(attempt) FROM units WHERE attempt > 0")
-        late = [
-            message for row in settled for message in stale(ledger, "outbox", row[0], row[1], 20)
-        ]
-        await self._thread(self._outsider.publish, [*messages, *late])
+        before = await self._try_sql(_STATE)
+        unit, attempt, *_ = before[0]
+        await self._thread(
+            self._outsider.publish, [*messages, *late(ledger, "outbox", unit, attempt)]
+        )
         letters: list[Letter] = []
         for _ in range(60):
             letters += await self._thread(self._outsider.take_dead)
@@ -222,7 +249,10 @@ class Run:
             await self._pause(0.25)
         await self._pause(0.5)
         letters += await self._thread(self._outsider.take_dead)
-        self._compare(Counter(messages), letters)
+        self._compare(Counter((bad.key, bad.body) for bad in messages), letters)
+        self.evidence.bad_kinds.update(bad.kind for bad in messages)
+        if await self._try_sql(_STATE) != before:
+            self.evidence.dead_strange.append("a bad or late message changed what the ledger says")
 
     def _injected_in_storm(self, letter: Letter) -> bool:
         key, body, _ = letter
@@ -319,8 +349,8 @@ class Run:
         settled = max((sampler.settled for sampler in self._samplers), default=0)
         self._say(
             f"{self._reactor.seconds() - self._began:4.0f} s  settled {settled} of "
-            f"{self._tier.units}; ended: {_counted(ends)}; failpoints to meet: "
-            f"{len(self._coverage.missing)}"
+            f"{sum(self.evidence.accepted.values())}; ended: {_counted(ends)}; failpoints to meet: "
+            f"{len(self._coverage.unmet)}"
         )
 
     async def _try_sql(self, statement: str) -> list[tuple[Any, ...]]:
@@ -338,6 +368,12 @@ class Run:
         return deferLater(self._reactor, seconds, lambda: None)
 
 
+#: One row per unit: all that a message could change.
+_STATE = """
+SELECT u.id, u.attempt, u.status::text, u.active, u.round, u.losses, u.failures, u.result::text,
+       (SELECT count(*) FROM events e WHERE e.unit_id = u.id)
+  FROM units u WHERE u.attempt > 0 ORDER BY u.id
+"""
 _UNSETTLED = "SELECT 1 FROM units WHERE status NOT IN ('success', 'error', 'cancelled')"
 _ALL_SETTLED = """
 SELECT count(*) > 0 AND count(*) FILTER (WHERE status NOT IN ('success', 'error', 'cancelled')) = 0

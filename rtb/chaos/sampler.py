@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
@@ -21,8 +25,22 @@ _OTHERS = {3: "/readyz", 7: "/livez"}
 _TURN = 10
 #: What is not answered after this long is a hang.
 _LIMIT = 8.0
+#: So many seconds before an answer may have been too few to notice what happened in them.
+_LATELY = 6.0
 #: After a failure, so long for the end of the process to be noted, before it is held against it.
 _EXCUSE = 0.5
+
+
+def _starved(pid: int | None) -> float:
+    """Return the seconds for which the machine had no processor for *pid*, or for this process.
+
+    A busy machine makes everything late, which says nothing of the API. Linux keeps the account.
+    """
+    total = 0.0
+    for process in ("self", pid):
+        with suppress(OSError, ValueError, IndexError):
+            total += int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
+    return total
 
 
 class Sampler:
@@ -41,6 +59,8 @@ class Sampler:
         self._awake_at = 0.0
         self._clock = LoopingCall(self._sample)
         self._clock.clock = reactor
+        #: At its samples: when, of which process, and for how long that had starved by then.
+        self._starved: deque[tuple[float, int | None, float]] = deque(maxlen=100)
         #: Units settled, as last shown, and when that last grew.
         self.settled = 0
         self.grew: list[tuple[float, int]] = []
@@ -64,6 +84,9 @@ class Sampler:
 
     async def _ask(self, path: str) -> None:
         began, life = self._reactor.seconds(), self.slot.generation
+        pid = self.slot.pid
+        starved = _starved(pid)
+        self._starved.append((began, pid, starved))
         self._asking += 1
         try:
             asking = self._exchange(path)
@@ -73,10 +96,17 @@ class Sampler:
         finally:
             self._asking -= 1
         took = self._reactor.seconds() - began
+        took = max(0.0, took - max(0.0, _starved(pid) - starved))
         if life != self._awake:
             self._awake, self._awake_at = life, self._reactor.seconds()
         late = took > 2.0 and not self.slot.lived_through(life, began)
-        self._note(Answer(began, self.slot.name, path, 0.0 if late else took, code, retry), body)
+        answer = Answer(began, self.slot.name, path, 0.0 if late else took, code, retry)
+        self._note(attrs.evolve(answer, starved=self._starved_lately(pid)), body)
+
+    def _starved_lately(self, pid: int | None) -> float:
+        now = self._reactor.seconds()
+        before = [total for at, of, total in self._starved if of == pid and now - at < _LATELY]
+        return max(0.0, _starved(pid) - before[0]) if before else 0.0
 
     async def _exchange(self, path: str) -> tuple[int, bool, bytes]:
         response = await self._agent.request(b"GET", f"{self._base}{path}".encode())
@@ -92,9 +122,7 @@ class Sampler:
             leaders = tuple(
                 (leader["box"], leader["queued"], leader["capacity"]) for leader in said["leaders"]
             )
-            answer = Answer(
-                answer.at, answer.api, answer.path, answer.seconds, 200, False, units, leaders
-            )
+            answer = attrs.evolve(answer, retry_after=False, units=units, leaders=leaders)
             settled = units["success"] + units["error"] + units["cancelled"]
             if settled > self.settled:
                 self.settled = settled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +17,21 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-__all__ = ["LAUNCH", "End", "Slot"]
+from rtb.failpoint import LOSSES, POINTS
+
+__all__ = ["LAUNCH", "End", "Slot", "clocks_can_step"]
 
 #: What starts twistd, under the interpreter that runs this.
 LAUNCH = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 #: The kernel ends the role when the checker dies without having done so.
 _BOUND = ("setsid", "setpriv", "--pdeathsig", "KILL", "--")
 _FAILPOINT = 137
+#: Lets a program's wall clock be set, and leaves the monotonic one alone; Debian's package of that
+#: name. The loader puts in the machine's own directory for libraries.
+_FAKETIME = "/usr/$LIB/faketime/libfaketime.so.1"
+_MET = re.compile(rb"^failpoint (?P<point>[a-z0-9-]+): ", re.MULTILINE)
+#: Where that library keeps what a killed process leaves.
+_SHARED = Path("/dev/shm")  # noqa: S108 not a file of ours, and only removed
 
 
 @attrs.frozen
@@ -35,6 +44,14 @@ class End:
     #: "kill", "term", or the failpoint that was met; empty when nobody asked for it.
     cause: str
     how: str
+    #: The messages that it lost, as failpoints.
+    lost: tuple[str, ...] = ()
+
+
+def clocks_can_step() -> bool:
+    """Is the library there that sets the clock of a single process?"""
+    places = (Path("/usr/lib"), *Path("/usr/lib").glob("*-linux-gnu*"), Path("/usr/lib64"))
+    return any((place / "faketime/libfaketime.so.1").exists() for place in places)
 
 
 class _Life(ProcessProtocol):
@@ -67,6 +84,7 @@ class Slot:
     thawed_at: float = 0.0
     #: RTB_FAILPOINT of this life.
     armed: str = ""
+    _log_began: int = 0
     _cause: str = ""
     _wanted: bool = False
     _again: IDelayedCall | None = None
@@ -82,6 +100,11 @@ class Slot:
         """Does it stand still?"""
         return self.frozen_at > self.thawed_at
 
+    @property
+    def ending(self) -> bool:
+        """Is it gone, or was it told to go?"""
+        return self.pid is None or self._cause != ""
+
     def start(self) -> None:
         """Begin, and begin again until :meth:`stop` or :meth:`retire`."""
         self._wanted = True
@@ -90,6 +113,9 @@ class Slot:
         environment = dict(self.environment)
         if self.armed:
             environment["RTB_FAILPOINT"] = self.armed
+        if clocks_can_step():
+            environment |= self._clock()
+        self._log_began = self.log.stat().st_size if self.log.exists() else 0
         argv = [*_BOUND, *self.launch, "-n", "--pidfile=", f"rtb-{self.kind}"]
         with self.log.open("ab") as log, Path(os.devnull).open("rb") as nothing:
             process = self.reactor.spawnProcess(
@@ -103,6 +129,27 @@ class Slot:
         self.pid = process.pid
         self.generation += 1
         self.born_at = self.reactor.seconds()
+
+    def step_clock(self, seconds: int) -> None:
+        """Set its wall clock *seconds* off, from now on and in its next lives."""
+        new = self._offset.with_suffix(".new")
+        new.write_text(f"{seconds:+d}\n")
+        new.replace(self._offset)
+
+    @property
+    def _offset(self) -> Path:
+        return self.directory / f"{self.name}.clock"
+
+    def _clock(self) -> dict[str, str]:
+        if not self._offset.exists():
+            self.step_clock(0)
+        return {
+            "LD_PRELOAD": _FAKETIME,
+            "FAKETIME_TIMESTAMP_FILE": os.fspath(self._offset),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
 
     def kill(self) -> bool:
         """End it by SIGKILL; say whether it lived."""
@@ -158,23 +205,35 @@ class Slot:
     def ended(self, reason: Failure) -> None:
         """Note how a life ended; begin the next one."""
         value: Any = reason.value
+        met = self._met()
+        for name in (f"faketime_shm_{self.pid}", f"sem.faketime_sem_{self.pid}"):
+            (_SHARED / name).unlink(missing_ok=True)
         self.pid = None
         self.thawed_at = self.reactor.seconds()
         cause, how = self._cause, reason.getErrorMessage()
         if value.signal == signal.SIGKILL and cause == "kill":
             pass
-        elif value.exitCode == _FAILPOINT and self.armed:
-            cause = self.armed.partition(":")[0]
-        elif value.exitCode in (0, None) and value.signal is None and cause == "term":
+        elif value.exitCode == _FAILPOINT and met and met[-1] in POINTS:
+            cause = met[-1]
+        elif value.exitCode == 0 and cause == "term":
             how = "exit code 0"
+        elif value.signal == signal.SIGTERM and cause == "term":
+            how = "SIGTERM, before it had a handler for it"
         elif cause != "kill":
             cause = ""
-        self.ended_with(End(self.reactor.seconds(), self.name, self.kind, cause, how))
+        lost = tuple(point for point in met if point in LOSSES)
+        self.ended_with(End(self.reactor.seconds(), self.name, self.kind, cause, how, lost))
         waiting, self._ended = self._ended, []
         for deferred in waiting:
             deferred.callback(None)
         if self._wanted:
             self._again = self.reactor.callLater(0.1, self.start)
+
+    def _met(self) -> list[str]:
+        """Return the failpoints that this life says it has met."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_began)
+            return [match["point"].decode() for match in _MET.finditer(log.read())]
 
     def _end(self, cause: str, number: int) -> bool:
         if self.pid is None:

@@ -10,59 +10,24 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 
 from rtb.chaos.evidence import Away, Evidence
 from rtb.chaos.outsider import Outsider
-from rtb.chaos.rubbish import Bad, rubbish
-from rtb.chaos.slot import End, Slot
+from rtb.chaos.rubbish import forged, rubbish
+from rtb.chaos.slot import Slot, clocks_can_step
 from rtb.chaos.system import System
-from rtb.failpoint import POINTS
 from rtb.sandbox import Sandbox
 from rtb.sandbox.postgres import Postgres
 from rtb.sandbox.rabbit import Rabbit
 
-__all__ = ["Coverage", "Storm"]
+__all__ = ["Storm"]
 
+#: By name; a slot's name is its agent's.
+_BUSY = "SELECT name FROM agents WHERE busy > 0"
 _Work = Coroutine[Deferred[Any], Any, None]
-_KINDS = {"a": "api", "l": "leader", "g": "agent"}
-#: Points that a role comes to seldom, so that they are always met; the others are met often.
-_SELDOM = frozenset({"a3", "a10", "a11"})
-
-
-class Coverage:
-    """Hands out failpoints to new lives of roles until each was met *goal* times."""
-
-    def __init__(self, random: Random, goal: int) -> None:
-        self._random = random
-        self._goal = goal
-        self.met: Counter[str] = Counter()
-        self._on = False
-
-    def begin(self) -> None:
-        """Arm new lives from now on."""
-        self._on = True
-
-    def end(self) -> None:
-        """Arm no life any more."""
-        self._on = False
-
-    @property
-    def missing(self) -> list[str]:
-        """The points that were not met often enough."""
-        return [point for point in POINTS if self.met[point] < self._goal]
-
-    def choose(self, slot: Slot) -> str:
-        """Return what RTB_FAILPOINT is in the next life of *slot*."""
-        points = [point for point in self.missing if _KINDS[point[0]] == slot.kind]
-        if not self._on or not points or self._random.random() < 0.15:
-            return ""
-        point = self._random.choice(points)
-        return f"{point}:1" if point in _SELDOM else f"{point}:0.25"
-
-    def ended(self, end: End) -> None:
-        """Count what *end* met."""
-        if end.cause in POINTS:
-            self.met[end.cause] += 1
+#: Seconds by which a wall clock is set, forth or back.
+_STEPS = (5, 60, 3600, 86400, 10**7)
 
 
 class Storm:
@@ -100,7 +65,7 @@ class Storm:
         #: What was done, and when.
         self.notes: list[tuple[float, str]] = []
         #: Bad messages that were sent meanwhile; a wiped broker may have lost them.
-        self.injected: set[Bad] = set()
+        self.injected: set[tuple[str, bytes]] = set()
         self._faults: dict[str, Callable[[], _Work]] = {
             "kill api": lambda: self._kill("api"),
             "kill leader": lambda: self._kill("leader"),
@@ -114,7 +79,9 @@ class Storm:
             "slow link": self._slow,
             "cut link": self._cut,
             "half-closed link": self._half_close,
+            "step a clock": self._step_clock,
             "bad messages": self._rubbish,
+            "forged words": self._forge,
             "kill postgres": self._kill_postgres,
             "freeze postgres": self._freeze_postgres,
             "kill rabbit": self._kill_rabbit,
@@ -135,6 +102,8 @@ class Storm:
             while self._broker_lock.locked and self._random.random() < 0.9:
                 await self._pause(1.0)
             if self._sandbox is None and name.split()[-1] in ("postgres", "rabbit", "alarm"):
+                continue
+            if name == "step a clock" and not clocks_can_step():
                 continue
             self.counts[name] += 1
             self._note(name)
@@ -172,21 +141,18 @@ class Storm:
             slot.kill()
 
     async def _terminate(self) -> None:
-        slots = [
-            slot
-            for slot in self._system.slots
-            if slot.pid is not None and not slot.frozen and not slot.armed
-        ]
+        slots = [slot for slot in self._system.slots if not slot.ending and not slot.frozen]
         if slots:
             slot = self._random.choice(slots)
-            # Before it has installed its signal handlers SIGTERM is a kill.
-            if self._reactor.seconds() - slot.born_at > 3.0:
-                self._note(f"  SIGTERM to {slot.name}")
-                slot.terminate()
+            self._note(f"  SIGTERM to {slot.name}")
+            slot.terminate()
 
     async def _freeze(self, kind: str) -> None:
         slot = self._random.choice(self._system.of_kind(kind))
+        if kind == "agent":
+            slot = await self._busy_agent() or slot
         self._note(f"  freeze {slot.name}")
+        since = self._reactor.seconds()
         slot.freeze()
         if kind == "agent":
             # Longer than its units live on when nobody vouches for them.
@@ -195,6 +161,25 @@ class Storm:
             await self._pause(self._length())
         self._note(f"  thaw {slot.name}")
         slot.thaw()
+        self._evidence.frozen.append(Away(slot.name, since, self._reactor.seconds()))
+
+    async def _busy_agent(self) -> Slot | None:
+        """Return an agent that runs something, if there is one soon: its words will be late."""
+        for _ in range(20):
+            rows = await self._in_thread(self._outsider.sql, _BUSY)
+            names = {name for (name,) in rows}
+            busy = [slot for slot in self._system.of_kind("agent") if slot.name in names]
+            awake = [slot for slot in busy if slot.pid is not None and not slot.frozen]
+            if awake:
+                return self._random.choice(awake)
+            await self._pause(0.5)
+        return None
+
+    async def _step_clock(self) -> None:
+        slot = self._random.choice(self._system.slots)
+        seconds = self._random.choice(_STEPS) * self._random.choice((1, -1))
+        self._note(f"  the clock of {slot.name}: {seconds:+d} s")
+        slot.step_clock(seconds)
 
     # ---- links
 
@@ -224,18 +209,26 @@ class Storm:
 
     async def _rubbish(self) -> None:
         ledger = await self._in_thread(self._outsider.ledger_id)
-        messages = rubbish(self._random, ledger, "outbox", 10, events=False)
-        self.injected.update(messages)
+        messages = [
+            bad
+            for bad in rubbish(self._random, ledger, "outbox", 10)
+            if not bad.kind.startswith("event ")
+        ]
+        self.injected.update((bad.key, bad.body) for bad in messages)
         await self._in_thread(self._outsider.publish, messages)
 
-    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        from twisted.internet.threads import deferToThreadPool
+    async def _forge(self) -> None:
+        ledger = await self._in_thread(self._outsider.ledger_id)
+        if ledger:
+            messages = forged(self._random, ledger, "outbox", self._system.shape.bound)
+            await self._in_thread(self._outsider.publish, messages)
 
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         pool = self._reactor.getThreadPool()
         try:
             return await deferToThreadPool(self._reactor, pool, work, *arguments)
         except Exception as problem:  # the servers are under attack, and so is whoever uses them
-            self._say(f"bad messages were not sent: {type(problem).__name__}")
+            self._say(f"an outsider was not served: {type(problem).__name__}")
             return ""
 
     # ---- servers

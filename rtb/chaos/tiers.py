@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import attrs
 
@@ -18,38 +19,58 @@ class Tier:
     #: Seconds between two faults, in the mean.
     gap: float
     faults: Mapping[str, int]
-    #: How often each failpoint is to be met, over all runs.
+    #: How often each failpoint is to be met, and each kind of message lost, over all runs.
     failpoints: int
     #: Seconds that the long units take.
     long: float
     #: Bad messages sent when it is calm again.
     rubbish: int
+    #: Further faults, of which each run has one entry.
+    turns: Sequence[Mapping[str, int]] = ({},)
+
+    def of_run(self, seed: int) -> Self:
+        """Return this tier with all faults of the run *seed*."""
+        return attrs.evolve(
+            self, faults={**self.faults, **self.turns[seed % len(self.turns)]}, turns=({},)
+        )
 
 
-#: One run: a bit of everything. Kills of roles by failpoints come on top.
-_RUN = {
-    "kill api": 4,
-    "kill leader": 4,
-    "kill agent": 5,
-    "kill two roles": 2,
+#: What a run has of everything. Kills of roles by failpoints come on top.
+_ROLES = {
+    "kill api": 3,
+    "kill leader": 3,
+    "kill agent": 4,
+    "kill two roles": 1,
     "end a role": 2,
     "freeze api": 1,
     "freeze leader": 1,
-    "freeze agent": 2,
-    "silent link": 3,
+    "freeze agent": 1,
+    "silent link": 2,
     "slow link": 1,
-    "cut link": 3,
-    "half-closed link": 2,
-    "bad messages": 2,
-    "kill postgres": 3,
-    "freeze postgres": 1,
+    "cut link": 2,
+    "half-closed link": 1,
+    "step a clock": 3,
+    "bad messages": 1,
+    "forged words": 1,
+    "kill postgres": 1,
 }
+_SERVERS = {"kill rabbit": 1, "freeze rabbit": 1, "wipe rabbit": 1, "memory alarm": 1}
 TIERS: Mapping[str, Tier] = {
     "push": Tier(
         runs=1,
         units=500,
-        gap=1.5,
-        faults={**_RUN, "kill rabbit": 1, "freeze rabbit": 1, "wipe rabbit": 1, "memory alarm": 1},
+        gap=1.3,
+        faults={
+            **_ROLES,
+            **_SERVERS,
+            "kill api": 4,
+            "kill leader": 4,
+            "kill agent": 5,
+            "kill two roles": 2,
+            "freeze agent": 2,
+            "kill postgres": 3,
+            "freeze postgres": 1,
+        },
         failpoints=1,
         long=12.0,
         rubbish=100,
@@ -57,10 +78,15 @@ TIERS: Mapping[str, Tier] = {
     "nightly": Tier(
         runs=60,
         units=500,
-        gap=1.6,
-        faults={**_RUN, "kill rabbit": 1, "freeze rabbit": 1, "wipe rabbit": 1, "memory alarm": 1},
+        gap=1.2,
+        faults=_ROLES,
+        turns=(
+            {"kill rabbit": 1, "freeze postgres": 1},
+            {"wipe rabbit": 1, "freeze rabbit": 1},
+            {"memory alarm": 1, "freeze postgres": 1},
+        ),
         failpoints=5,
-        long=20.0,
+        long=12.0,
         rubbish=17,
     ),
     "release": Tier(
@@ -68,13 +94,12 @@ TIERS: Mapping[str, Tier] = {
         units=500,
         gap=1.6,
         faults={
-            **_RUN,
+            **_ROLES,
+            **_SERVERS,
             "kill two roles": 3,
             "kill postgres": 3,
             "kill rabbit": 2,
-            "freeze rabbit": 1,
-            "wipe rabbit": 1,
-            "memory alarm": 1,
+            "freeze postgres": 1,
             "kill both servers": 1,
         },
         failpoints=20,

@@ -22,19 +22,30 @@ def agents() -> None:
 @api_option
 @output_option
 def list_(api: str | None, output: str) -> None:
-    """Show the agents, as their leaders saw them last."""
+    """Show the agents, as their leaders saw them last, and what starts and ends them."""
 
     async def work(client: Any, _: Any) -> None:
         rows = (await client.agents())["agents"]
-        head = ("id", "name", "host", "box", "presence", "busy", "slots", "seen")
+        leaders = (await client.status()).leaders
+        head = ("id", "name", "host", "box", "presence", "busy", "slots", "seen", "container")
         table = [
             [row["id"], row["name"], row["host"], row["box"], row["presence"], row["busy"],
-             row["slots"], clock(row["seen_at"])]
+             row["slots"], clock(row["seen_at"]), row["container"] or "-"]
             for row in rows
         ]  # fmt: skip
-        show(output, rows, rows, lambda: columns(head, table, left=5))
+        launchers = [_launcher(one.box, one.launcher) for one in leaders if one.launcher]
+        show(output, rows, rows, lambda: "\n".join([*launchers, columns(head, table, left=5)]))
 
     ask(api, work)
+
+
+def _launcher(box: str, says: Any) -> str:
+    counts = ", ".join(
+        f"{says[name]} {name}" for name in ("wanted", "starting", "running", "leaving")
+    )
+    state = f"; service {says['state']}" if says["state"] else ""
+    problem = f"\n  {says['problem']}" if says["problem"] else ""
+    return f"box {box}, launcher {says['kind']}: {counts}{state}{problem}\n"
 
 
 @agents.command()

@@ -19,8 +19,9 @@ def config() -> None:
 
 
 @config.command()
-def show() -> None:
-    """Show each setting with its source; secrets are masked."""
+@click.option("--sources", is_flag=True, help="And where each comes from.")
+def show(sources: bool) -> None:
+    """Show each setting as it is in effect; secrets are masked."""
     try:
         rows = Settings.load({}, os.environ).shown()
     except ConfigurationError as problem:
@@ -28,6 +29,6 @@ def show() -> None:
         raise SystemExit(EX_CONFIG) from None
     width = max(len(name) for name, _, _ in rows)
     for name, value, source in rows:
-        click.echo(f"{name:{width}}  {value}  ({source})")
+        click.echo(f"{name:{width}}  {value}{f'  ({source})' if sources else ''}")
     for name, nearest in unknown(os.environ):
         click.echo(f"rtb: {name} is not known and not used (nearest: {nearest})", err=True)

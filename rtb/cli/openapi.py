@@ -13,6 +13,7 @@ __all__ = ["openapi"]
 def openapi() -> None:
     """Write the description of the HTTP API (OpenAPI 3.1) to standard output."""
     from rtb.api.web.openapi import describe
-    from rtb.api.web.routes import ROUTES, Resources
+    from rtb.api.web.routes import Resources
+    from rtb.api.web.table import ROUTES
 
     click.echo(json.dumps(describe(ROUTES, Resources), indent=2))

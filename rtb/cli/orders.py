@@ -11,6 +11,10 @@ import click
 
 from rtb.cli.api import api_option
 from rtb.cli.asking import ask, clock, columns, output_option, show
+from rtb.cli.place import create
+from rtb.cli.progress import Bar
+from rtb.cli.standing import forecast, priority
+from rtb.cli.verbs import of_order
 
 __all__ = ["orders"]
 
@@ -20,7 +24,14 @@ _FIELDS = ("id", "name", "status", "attempts", "failures", "losses", "error", "r
 
 @click.group()
 def orders() -> None:
-    """Look at orders, and take their results home."""
+    """Place orders, look at them, change them, and take their results home."""
+
+
+orders.add_command(create)
+orders.add_command(forecast)
+orders.add_command(priority)
+for _verb in ("cancel", "hold", "release", "retry"):
+    orders.add_command(of_order(_verb))
 
 
 @orders.command("list")
@@ -65,8 +76,14 @@ def show_(order: int, wait: float | None, api: str | None, output: str) -> None:
 def _card(order: Any) -> str:
     facts = [(name, order[name]) for name in ("id", "account", "name", "workload", "status")]
     facts += [("created", clock(order["created_at"])), ("finished", clock(order["finished_at"]))]
+    if order.get("pruned_at"):
+        facts.append(("units gone", clock(order["pruned_at"])))
     facts += [(name, order["units"][name]) for name in _COUNTS]
-    return "\n".join(f"{name:<11} {value}" for name, value in facts)
+    lines = [f"{name:<11} {value}" for name, value in facts]
+    for deed in order["history"]:
+        why = f": {deed['why']}" if "why" in deed else ""
+        lines.append(f"{clock(deed['at'])} {deed['verb']} of {deed['units']} units{why}")
+    return "\n".join(lines)
 
 
 @orders.command()
@@ -79,7 +96,17 @@ def export(order: int, status: str | None, as_csv: bool, api: str | None) -> Non
 
     async def work(client: Any, _: Any) -> None:
         sink = _Csv() if as_csv else _Lines()
-        await client.all_units(order, sink.take, status=status)
+        units = (await client.order(order))["units"]
+        bar = Bar("export", units.get(status, units["total"]) if status else units["total"])
+
+        def take(data: bytes) -> None:
+            sink.take(data)
+            bar.to(sink.count)
+
+        try:
+            await client.all_units(order, take, status=status)
+        finally:
+            bar.end()
         sink.end()
         click.echo(f"{sink.count} units", err=True)
 

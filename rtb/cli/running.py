@@ -10,13 +10,23 @@ from twisted.internet.defer import Deferred
 
 from rtb.errors import ConfigurationError, RtbError
 
-__all__ = ["EX_CONFIG", "NOT_FOUND", "SOME_FAILED", "TIMED_OUT", "UNAVAILABLE", "run"]
+__all__ = [
+    "EX_CONFIG",
+    "INTERRUPTED",
+    "NOT_FOUND",
+    "SOME_FAILED",
+    "TIMED_OUT",
+    "UNAVAILABLE",
+    "run",
+]
 
 EX_CONFIG = 78
 NOT_FOUND = 4
 TIMED_OUT = 5
 SOME_FAILED = 3
 UNAVAILABLE = 69
+#: Ctrl-C, or SIGTERM, before the work came to its end.
+INTERRUPTED = 130
 
 
 def run(work: Callable[[Any], Coroutine[Deferred[Any], Any, int]]) -> NoReturn:
@@ -30,6 +40,7 @@ def run(work: Callable[[Any], Coroutine[Deferred[Any], Any, int]]) -> NoReturn:
     from rtb.roles.clock import use_monotonic_clock
 
     use_monotonic_clock(reactor)
+    codes: list[int] = []
 
     async def main() -> None:
         try:
@@ -40,9 +51,15 @@ def run(work: Callable[[Any], Coroutine[Deferred[Any], Any, int]]) -> NoReturn:
         except RtbError as problem:
             click.echo(f"rtb: {problem}", err=True)
             code = _code(problem)
-        raise SystemExit(code)
+        codes.append(code)
 
-    task.react(lambda _reactor: Deferred.fromCoroutine(main()), _reactor=reactor)
+    try:
+        task.react(lambda _reactor: Deferred.fromCoroutine(main()), _reactor=reactor)
+    except SystemExit as ended:
+        if ended.code:
+            raise  # the work failed in a way that nobody expected: react has said how
+    # A signal stops the reactor, and for react that is no failure.
+    raise SystemExit(codes[0] if codes else INTERRUPTED)
 
 
 def _code(problem: RtbError) -> int:

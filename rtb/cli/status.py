@@ -1,4 +1,4 @@
-"""``rtb status`` and ``rtb tracker``: how it is, on one screen."""
+"""``rtb status`` and ``rtb tracker``: how it is, on one screen; ``go`` and ``stop``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from rtb.cli.api import api_option
 from rtb.cli.asking import ask, columns, output_option, show
 
-__all__ = ["status", "tracker"]
+__all__ = ["go", "status", "stop", "tracker"]
 
 _SHOWN = ("waiting", "sent", "queued", "processing", "success", "error", "cancelled", "total")
 
@@ -32,7 +32,7 @@ def _screen(summary: Any) -> str:
     units = summary["units"]
     settled = units["success"] + units["error"] + units["cancelled"]
     share = f"{100 * settled // units['total']} %" if units["total"] else "nothing to do"
-    state = "going" if summary["going"] else "stopped: POST /go/ starts it"
+    state = "going" if summary["going"] else "stopped: rtb go starts it"
     counts = columns(_SHOWN, [[units[name] for name in _SHOWN]], left=0)
     return f"{state}, {share} done\n\n{counts}\n\n{_trackers(summary['leaders'])}"
 
@@ -58,5 +58,29 @@ def tracker(api: str | None, output: str) -> None:
     async def work(client: Any, _: Any) -> None:
         leaders = msgspec.to_builtins((await client.status()).leaders)
         show(output, leaders, leaders, lambda: _trackers(leaders))
+
+    ask(api, work)
+
+
+@click.command()
+@api_option
+def go(api: str | None) -> None:
+    """Start the wheels: hand out units."""
+
+    async def work(client: Any, _: Any) -> None:
+        await client.go()
+        click.echo("going")
+
+    ask(api, work)
+
+
+@click.command()
+@api_option
+def stop(api: str | None) -> None:
+    """Hand out nothing more; what was handed out finishes."""
+
+    async def work(client: Any, _: Any) -> None:
+        await client.stop()
+        click.echo("stopped")
 
     ask(api, work)

@@ -9,6 +9,7 @@ import click
 
 from rtb.cli.api import api_option
 from rtb.cli.asking import ask, clock, columns, output_option, show
+from rtb.cli.verbs import of_unit
 
 __all__ = ["units"]
 
@@ -17,7 +18,11 @@ _FACTS = ("id", "name", "order", "status", "attempts", "failures", "losses", "bo
 
 @click.group()
 def units() -> None:
-    """Look at units."""
+    """Look at units, or change one."""
+
+
+for _verb in ("cancel", "hold", "release", "retry"):
+    units.add_command(of_unit(_verb))
 
 
 @units.command("list")
@@ -31,12 +36,13 @@ def list_(order: int, status: str | None, limit: int, api: str | None, output: s
 
     async def work(client: Any, _: Any) -> None:
         rows = (await client.units(order, status=status, limit=limit))["units"]
-        head = ("id", "name", "status", "attempts", "error")
+        head = ("id", "name", "status", "attempts", "waits for", "error")
         table = [
-            [row["id"], row["name"], row["status"], row["attempts"], (row["error"] or "-")[:60]]
+            [row["id"], row["name"], row["status"], row["attempts"],
+             row["waits"]["code"] if row["waits"] else "-", (row["error"] or "-")[:60]]
             for row in rows
-        ]
-        show(output, rows, rows, lambda: columns(head, table, left=5))
+        ]  # fmt: skip
+        show(output, rows, rows, lambda: columns(head, table, left=6))
 
     ask(api, work)
 
@@ -57,6 +63,8 @@ def show_(unit: int, api: str | None, output: str) -> None:
 
 def _story(unit: Any) -> str:
     lines = [f"{name:<9} {unit[name]}" for name in _FACTS if unit[name] not in (None, "")]
+    if unit["waits"]:
+        lines.append(f"{'waits':<9} {unit['waits']['code']}: {unit['waits']['why']}")
     for name in ("payload", "result"):
         if unit[name] is not None:
             lines.append(f"{name:<9} {json.dumps(unit[name], ensure_ascii=False)}")
@@ -67,6 +75,8 @@ def _story(unit: Any) -> str:
         for event in unit["history"]
     ]  # fmt: skip
     story = columns(head, table, left=4) if table else "nothing has happened to it yet"
+    logs = [event["log"] for event in unit["history"] if event.get("log")]
+    story += f"\n\nlog of its last agent: {logs[-1]}" if logs else ""
     printed = [event["output"] for event in unit["history"] if event.get("output")]
     output = f"\n\nwhat it printed last:\n{printed[-1]}" if printed else ""
     return "\n".join([*lines, "", story]) + output

@@ -12,6 +12,7 @@ import msgspec
 from rtb.cli.api import api_option
 from rtb.cli.asking import ask
 from rtb.cli.conditions import USUAL, Condition, read, verdict
+from rtb.cli.progress import in_time
 from rtb.cli.running import TIMED_OUT
 
 __all__ = ["watch"]
@@ -107,9 +108,7 @@ class _Rates:
 
 def _picture(rows: Sequence[Any], units: dict[str, int], eta: float | None) -> str:
     lines = [_line(row["name"] or f"order {row['id']}", row["units"], "") for row in rows]
-    left = (
-        "" if eta is None else f"eta {int(eta) // 3600}:{int(eta) // 60 % 60:02}:{int(eta) % 60:02}"
-    )
+    left = "" if eta is None else f"eta {in_time(eta)}"
     head = f"{'ORDER':<28} {'waiting':>8} {'queued':>7} {'running':>8} {'error':>6} {'success':>8}"
     return "\n".join([head, *lines, _line("TOTAL", units, left)])
 

@@ -92,13 +92,9 @@ class Fleet:
 
     def hears(self, track: Track) -> None:
         """An agent says its state, which is not in the register yet."""
-        if track.container:
+        if track.container and self._register.get(track.agent) is None:
             for agent in list(self._register):
-                if (
-                    agent.track.container == track.container
-                    and agent.track.agent != track.agent
-                    and self._register.is_news(track)
-                ):
+                if agent.track.container == track.container and self._register.is_news(track):
                     # A container holds one process at a time.
                     self._exited(agent, f"another one runs in its container {track.container}")
         self._launcher.heard(track)
@@ -171,14 +167,15 @@ class Fleet:
         return None
 
     def _dismiss_some(self, surplus: int, now: float) -> None:
-        mine = [agent for agent in self._register if self._launcher.owns(agent.track)]
-        for agent in mine:
-            if agent.standing is Standing.LEAVING or not self._register.is_idle(agent, now):
-                continue
-            if agent.track.presence is Presence.DRAINING:
-                self._let_go(agent)  # a person wants it to end
-            elif surplus > 0 and agent.standing is Standing.WELCOME:
-                surplus -= 1
+        for agent in self._register:
+            drains = agent.track.presence is Presence.DRAINING  # a person wants it to end
+            if (
+                (drains or (surplus > 0 and agent.standing is Standing.WELCOME))
+                and agent.standing is not Standing.LEAVING
+                and self._launcher.owns(agent.track)
+                and self._register.is_idle(agent, now)
+            ):
+                surplus -= not drains
                 self._let_go(agent)
 
     def _let_go(self, agent: Agent) -> None:

@@ -122,6 +122,8 @@ class Register:
                 agent.track.presence is Presence.READY
                 and agent.standing is Standing.WELCOME
                 and agent.silent(now) < self._silent
+                # Most are full in a box that is busy: that is seen without the tracker.
+                and len(agent.track.holding) < agent.track.slots
             ):
                 # Holding, and given since the state that it last read.
                 has = len(agent.track.holding) + sum(
@@ -190,10 +192,7 @@ class Register:
 
     def _judge(self, agent: Agent) -> None:
         offers = set(agent.track.workloads)
-        others = [
-            other for other in self if other is not agent and other.standing is not Standing.REFUSED
-        ]
-        if not others:
+        if not any(other is not agent and other.standing is not Standing.REFUSED for other in self):
             self.workloads = sorted(offers)
         if agent.standing is Standing.LEAVING:
             return

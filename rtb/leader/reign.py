@@ -7,11 +7,9 @@ unit is handed out twice.
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum, auto
 from typing import Any
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
@@ -21,6 +19,8 @@ from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError, Delivery, Returned, Session
 from rtb.broker.post import Post
 from rtb.broker.reading import read
+from rtb.leader.doubt import Doubt
+from rtb.leader.letters import Letters
 from rtb.leader.register import Agent, Register, Standing
 from rtb.leader.reporter import Reporter
 from rtb.leader.returns import Returns
@@ -54,15 +54,6 @@ class _Phase(Enum):
     LEADING = auto()
     #: Hands out nothing any more.
     OVER = auto()
-
-
-@attrs.define(eq=False)
-class _Letter:
-    """A message of the box, until all its units are stored and reported."""
-
-    delivery: Delivery
-    waiting: deque[Unit]
-    unreported: set[UnitKey] = attrs.field(factory=set)
 
 
 class Reign:
@@ -99,7 +90,9 @@ class Reign:
         self.register = Register(self.tracker, pace.silent)
         self._pace = pace
         self._phase = _Phase.CALLING
-        self._letters: deque[_Letter] = deque()
+        self._letters = Letters()
+        self.doubt = Doubt()
+        self._ticked = reactor.seconds()
         self._ledger_known: Deferred[None] = Deferred()
         self.fleet = staff.fleet(
             reactor,
@@ -187,6 +180,8 @@ class Reign:
         self.tracker.weigh(control.weights)
         for key in control.closed:
             self._drop(key)
+        if control.leader == self.leader:
+            self._store(self.doubt.answered(control.answered))
         self.fleet.controlled(control)
         if control.recalled and not self.register.slots:
             self._give_all_back(Gave.RECALLED)
@@ -207,7 +202,9 @@ class Reign:
             # Somebody may have stored them and handed them out: not run here.
             self._returns.say(self.ledger, [unit.key for unit in strange], Gave.REDELIVERED)
             strange = []
-        self._letters.append(_Letter(delivery, deque(strange)))
+        if out.leader not in ("", self.leader):
+            self.doubt.add(unit.key for unit in strange)
+        self._letters.add(delivery, strange)
         self._admit()
 
     def _read(self, delivery: Delivery, kind: type[Any], *, ack: bool = True) -> Any:
@@ -216,34 +213,26 @@ class Reign:
     # ---- units in
 
     def _admit(self) -> None:
-        """Store what there is room for; the rest stays unacked. Nothing is ever nacked."""
-        arrived: list[UnitKey] = []
-        for letter in self._letters:
-            while letter.waiting and self.tracker.room:
-                unit = letter.waiting.popleft()
+        """Store what there is room for; the rest stays unacked."""
+        if units := self._letters.take(self.tracker.room):
+            for unit in units:
                 self.tracker.arrive(unit)
-                letter.unreported.add(unit.key)
-                arrived.append(unit.key)
-        self._ack_done()
-        if arrived:
             failpoint.hit("l2")
-            self._reporter.announce(arrived)
+            self._reporter.announce([unit.key for unit in units])
 
     def _reported(self, keys: list[UnitKey]) -> None:
         """A report that names *keys* is confirmed: ack their messages, then hand them out."""
         if keys:
             failpoint.hit("l4")
-        said = set(keys)
-        for letter in self._letters:
-            letter.unreported -= said
-        self._ack_done()
-        self.tracker.store(keys)
+        self._letters.reported(keys)
+        self._store(keys)
         self._changed()
 
-    def _ack_done(self) -> None:
-        while self._letters and not (self._letters[0].waiting or self._letters[0].unreported):
-            self._letters.popleft().delivery.ack()
-            failpoint.hit("l5")
+    def _store(self, keys: list[UnitKey]) -> None:
+        """Hand *keys* out from now on, but for those that something is still missing of."""
+        self.tracker.store(
+            key for key in keys if key not in self.doubt and not self._letters.is_unreported(key)
+        )
 
     # ---- units out
 
@@ -253,7 +242,8 @@ class Reign:
             return
         self._admit()
         self.fleet.adjust()
-        self._hand_out()
+        if self.tracker.stored:  # else nobody looks at the agents, who may be many
+            self._hand_out()
         self._reporter.changed()
 
     def _hand_out(self) -> None:
@@ -324,19 +314,16 @@ class Reign:
         agent = self.register.get(entry.agent) if entry is not None else None
         if agent is not None:
             self._send(agent, drop=[key])
-        for letter in self._letters:
-            letter.unreported.discard(key)
+        self._letters.drop(key)
+        self.doubt.forget(key)
 
     def _give_all_back(self, cause: Gave) -> None:
         """Give back what no agent has, also what waits in messages of the box."""
         keys = self._unstarted()
         for key in keys:
             self.tracker.remove(key)
-        for letter in self._letters:
-            keys += [unit.key for unit in letter.waiting]
-            letter.waiting.clear()
-            letter.unreported.clear()
-        self._ack_done()
+        keys += self._letters.clear()
+        self.doubt.clear()
         self._returns.say(self.ledger, keys, cause)
 
     def _refuse_if_strange(self, track: Track) -> None:
@@ -352,10 +339,8 @@ class Reign:
         if self.ledger:
             self._log.warn("the ledger is another one now: dropped all that was held")
             self.tracker.clear()
-            for letter in self._letters:
-                letter.waiting.clear()
-                letter.unreported.clear()
-            self._ack_done()
+            self._letters.clear()
+            self.doubt.clear()
         self.ledger = ledger
         if self._phase is _Phase.LEADING:
             Deferred.fromCoroutine(self._reporter.first()).addErrback(self._unsaid)
@@ -364,6 +349,10 @@ class Reign:
 
     def _tick(self) -> None:
         now = self._reactor.seconds()
+        if now - self._ticked >= 2 * self._pace.epoch:  # it stood still
+            self.doubt.add(doubted := self.tracker.doubt())
+            self._reporter.announce(doubted)
+        self._ticked = now
         for name in self.register.prune(now):
             self._log.warn("agent {name} has been silent for a minute: forgotten", name=name)
         self._roll(call=False)

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from rtb import failpoint
 from rtb.broker import BrokerClient, BrokerError
 from rtb.broker.post import Post
+from rtb.leader.doubt import Doubt
 from rtb.leader.fleet import Fleet
 from rtb.leader.register import Register
 from rtb.model.fill import Fill
@@ -39,6 +40,7 @@ class Reported(Protocol):
     tracker: Tracker
     register: Register
     fleet: Fleet
+    doubt: Doubt
 
 
 class Reporter:
@@ -64,6 +66,7 @@ class Reporter:
         self._reign = reign
         self._confirmed = confirmed
         self._number = 0
+        self._begun = False
         self._new: list[UnitKey] = []
         self._said: tuple[object, ...] = ()
         self._numbers_said = (0, 0)
@@ -76,14 +79,20 @@ class Reporter:
         self._clock.clock = reactor
 
     async def hello(self) -> None:
-        """Begin the box, or take it over: without a ledger, this vouches for nothing."""
+        """Begin the box, or take it over: without a ledger, this vouches for nothing.
+
+        Said again until a ledger is known: neither these words nor the answer to them need arrive,
+        and a leader that waited for it for ever would keep the box from every other one.
+        """
+        if not self._clock.running:
+            self._clock.start(min(_STATE_EVERY, self._full_every / 2), now=False)
+        self._full_due = self._reactor.seconds() + self._full_every
         await self._publish(self._make([], hello=True))
 
     async def first(self) -> None:
         """Name everything held, as the first words of this incarnation."""
+        self._begun = True
         await self._publish_full(first=True)
-        if not self._clock.running:
-            self._clock.start(min(_STATE_EVERY, self._full_every / 2), now=False)
 
     async def goodbye(self) -> None:
         """Say that nobody leads the box from now on."""
@@ -106,6 +115,10 @@ class Reporter:
         self._pulse.stop()
 
     async def _work(self) -> None:
+        if not self._begun:
+            if not self._reign.ledger and self._reactor.seconds() >= self._full_due:
+                await self.hello()
+            return
         if self._reactor.seconds() >= self._full_due:
             await self._publish_full(first=False)
         while self._new:
@@ -169,6 +182,7 @@ class Reporter:
             busy=reign.tracker.running,
             workloads=reign.register.workloads,
             units=units,
+            asks=reign.doubt.named(self._number, units),
             launcher=reign.fleet.launching(),
         )
 

@@ -13,25 +13,31 @@ from rtb.ledger.errors import (
 )
 from rtb.ledger.loading import Loading
 from rtb.ledger.outlook import Outlook
+from rtb.ledger.pruning import Due, Gone, Pruning
 from rtb.ledger.reads import Page, Reads
 from rtb.ledger.reads_page import RUNNING_MOST, Glance, PageReads, Trouble
+from rtb.ledger.traffic import TRAFFIC
 from rtb.ledger.verbs import Batch, Verbs
 
 __all__ = [
     "RUNNING_MOST",
+    "TRAFFIC",
     "BadDataError",
     "Batch",
     "Books",
     "BoxState",
     "Claim",
+    "Due",
     "Forsaken",
     "Glance",
+    "Gone",
     "LedgerError",
     "LedgerUnavailableError",
     "Loading",
     "Outlook",
     "Page",
     "PageReads",
+    "Pruning",
     "Reads",
     "RefusedError",
     "SchemaError",

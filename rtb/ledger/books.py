@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
+from rtb.ledger.arrays import numbers, texts, truths
 from rtb.ledger.errors import SchemaError
 from rtb.ledger.lane import Lane, OnceOpen
 from rtb.ledger.queries import QUERIES, Query
@@ -34,7 +35,7 @@ _PERSON_LIMIT = 2.0
 
 @attrs.frozen
 class Verdict:
-    """What became of a move."""
+    """What became of a move that did not simply take effect."""
 
     key: UnitKey
     #: As booked: a failure too many is an ``error``; None: nothing was applied.
@@ -53,6 +54,8 @@ class Claim:
 
     ledger: str
     box: str
+    #: The incarnation that led the box at that moment.
+    leader: str
     units: list[Unit]
     #: How many boxes could have been claimed for.
     boxes: int
@@ -96,17 +99,22 @@ class Books:
         self._random = random
         self._key = key
 
-        def lane(limit: float, once_open: OnceOpen | None = None) -> Lane:
+        def lane(op: str, limit: float, once_open: OnceOpen | None = None) -> Lane:
             return Lane(
-                reactor, database, limit=limit, once_open=once_open, tables_gone=tables_gone
+                reactor,
+                database,
+                op=op,
+                limit=limit,
+                once_open=once_open,
+                tables_gone=tables_gone,
             )
 
         hold = (QUERIES["lock_api"], {"lock_class": _API_LOCK, "key": key})
-        self._claims = lane(_BULK_LIMIT, hold)
-        self._flushes = lane(_BULK_LIMIT)
+        self._claims = lane("claim", _BULK_LIMIT, hold)
+        self._flushes = lane("apply", _BULK_LIMIT)
         # An order of many units may take longer than a person's other wishes, which must not wait.
-        self._orders = lane(_BULK_LIMIT)
-        self._person = lane(_PERSON_LIMIT)
+        self._orders = lane("place", _BULK_LIMIT)
+        self._person = lane("change", _PERSON_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""
@@ -137,8 +145,8 @@ class Books:
                 "key": key,
                 "fingerprint": fingerprint,
                 "closed": closed,
-                "names": [unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)],
-                "payloads": [_payload(unit.payload) for unit in order.units],
+                "names": texts(unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)),
+                "payloads": texts(_payload(unit.payload) for unit in order.units),
             },
         )
         answer: dict[str, Any] = msgspec.json.decode(rows[0][0])
@@ -170,13 +178,9 @@ class Books:
             (QUERIES["claim"], {"box": box, "most": most, "api": self._key}),
         )
         if not rows:
-            return Claim("", box or "", [], 0)
-        *_, ledger, name, boxes = rows[0]
-        return Claim(ledger, name, [_unit(*row[:-3]) for row in rows], boxes)
-
-    async def claimable(self) -> list[str]:
-        """Return the boxes that have room and something to claim, emptiest first."""
-        return [row[0] for row in await self._claims.run(QUERIES["claimable"])]
+            return Claim("", box or "", "", [], 0)
+        *_, ledger, name, leader, boxes = rows[0]
+        return Claim(ledger, name, leader, [_unit(*row[:-4]) for row in rows], boxes)
 
     async def wake(self) -> tuple[int, float | None]:
         """Make due retries and orders ready; say how many, and in how many seconds the next is."""
@@ -191,10 +195,11 @@ class Books:
     async def apply(
         self, ledger: str, moves: Sequence[Move], report: Report | None = None
     ) -> list[Verdict]:
-        """Book *moves*, said of *ledger*, in one transaction; return what became of each.
+        """Book *moves*, said of *ledger*, in one transaction; return what went otherwise.
 
-        What is said of another ledger than this is found unknown, and changes nothing; so does
-        what somebody vouches for who does not lead a box. *report* is booked along with them.
+        A move that was known, open and applied as it was said, to be final or to go on at once,
+        gets no verdict. What is said of another ledger than this changes nothing; nor does what
+        somebody vouches for who does not lead a box. *report* is booked along with them.
 
         :raises BadDataError: one of them is bad, none was applied
         """
@@ -203,24 +208,26 @@ class Books:
         told = [(move, line) for move in moves for line in move.told]
         values: dict[str, object] = {
             "ledger": ledger,
-            "unit": [move.unit for move in moves],
-            "attempt": [move.attempt for move in moves],
-            "kind": [move.kind for move in moves],
-            "vouches": [move.vouches for move in moves],
-            "holder": [move.holder for move in moves],
-            "started": [move.started for move in moves],
-            "result": [move.result for move in moves],
-            "why": [move.why for move in moves],
-            "jitter": [jitter(self._random()) for _ in moves],
+            "unit": numbers(move.unit for move in moves),
+            "attempt": numbers(move.attempt for move in moves),
+            "kind": texts(move.kind for move in moves),
+            "vouches": truths(move.vouches for move in moves),
+            "holder": texts(move.holder for move in moves),
+            "started": truths(move.started for move in moves),
+            "result": texts(move.result for move in moves),
+            "why": texts(move.why for move in moves),
+            "jitter": numbers(
+                jitter(self._random()) if move.kind is Kind.FAILED else 1.0 for move in moves
+            ),
             "max_losses": MAX_LOSSES,
-            "backoff": list(BACKOFF),
+            "backoff": numbers(BACKOFF),
             "backoffs": len(BACKOFF),
-            "told_unit": [move.unit for move, _ in told],
-            "told_attempt": [move.attempt for move, _ in told],
-            "told_kind": [line.kind for _, line in told],
-            "told_who": [line.who for _, line in told],
-            "told_ran": [line.ran for _, line in told],
-            "told_output": [line.output for _, line in told],
+            "told_unit": numbers(move.unit for move, _ in told),
+            "told_attempt": numbers(move.attempt for move, _ in told),
+            "told_kind": texts(line.kind for _, line in told),
+            "told_who": texts(line.who for _, line in told),
+            "told_ran": numbers(line.ran for _, line in told),
+            "told_output": texts(line.output for _, line in told),
         }
         calls: list[tuple[Query, dict[str, object]]] = [(QUERIES["apply"], values)]
         if report is not None:
@@ -228,7 +235,7 @@ class Books:
         rows = await self._flushes.run_prepared(*calls)
         return [
             Verdict((unit, attempt), Kind(kind) if kind else None, known, is_open, delayed)
-            for unit, attempt, kind, known, is_open, delayed in rows
+            for unit, attempt, kind, known, is_open, delayed, _ in rows
         ]
 
     async def adopt(self, report: Report) -> str:
@@ -298,6 +305,22 @@ class Books:
         """End *epoch* of *ledger*, if it is the current one."""
         await self._flushes.run(QUERIES["end_epoch"], {"ledger": ledger, "epoch": epoch})
 
+    async def is_ahead(self, ledger: str, epoch: int) -> bool:
+        """Is this *ledger*, at an earlier epoch than *epoch*?"""
+        ((ahead,),) = await self._flushes.run(
+            QUERIES["is_ahead"], {"ledger": ledger, "epoch": epoch}
+        )
+        return bool(ahead)
+
+    async def is_restored(self) -> bool:
+        """Was it noticed that PostgreSQL was restored to an earlier state?"""
+        ((restored,),) = await self._claims.run(QUERIES["restored"])
+        return bool(restored)
+
+    async def note_restored(self, ledger: str) -> None:
+        """Note that *ledger* was restored: nothing is claimed any more until it is renewed."""
+        await self._flushes.run(QUERIES["note_restored"], {"ledger": ledger})
+
     async def forsaken(self) -> list[Forsaken]:
         """Return attempts that nobody vouches for any more, and why each is given up."""
         rows = await self._flushes.run(
@@ -322,6 +345,7 @@ def order_values(order: NewOrder) -> dict[str, Any]:
 
 def _state(report: Report) -> dict[str, object]:
     return {
+        "ledger": report.ledger,
         "box": report.box,
         "leader": report.leader,
         "capacity": report.capacity,

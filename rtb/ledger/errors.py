@@ -11,6 +11,7 @@ __all__ = [
     "RefusedError",
     "SchemaError",
     "TooSlowError",
+    "units_pruned",
 ]
 
 
@@ -48,3 +49,11 @@ class SchemaError(LedgerError):
 
     #: A running API migrates by itself, as soon as it meets this.
     retryable = True
+
+
+def units_pruned(order: int) -> RefusedError:
+    """Return what to raise for who asks for units of *order* that went with time."""
+    return RefusedError(
+        f"the units of order {order} were pruned: only its counts are left, at /orders/{order}",
+        "RT410",
+    )

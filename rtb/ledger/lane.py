@@ -27,6 +27,7 @@ from rtb.ledger.errors import (
     TooSlowError,
 )
 from rtb.ledger.queries import Query
+from rtb.ledger.traffic import TRAFFIC
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -39,10 +40,11 @@ Rows = list[tuple[Any, ...]]
 #: A statement and its parameters.
 OnceOpen = tuple[str, Mapping[str, object]]
 
-#: A prepared statement keeps the plan that it got when its tables were empty or unknown. What rtb
-#: runs reads a few rows of big tables by an index; a plan that walks a table is never better.
-_PLANS = (
-    "-c plan_cache_mode=force_generic_plan "
+#: How every session of rtb is set up. A prepared statement keeps the plan that it got when its
+#: tables were empty or unknown. What rtb runs reads a few rows of big tables by an index; a plan
+#: that walks a table is never better.
+SESSION = (
+    "-c timezone=UTC -c jit=off -c plan_cache_mode=force_generic_plan "
     "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_mergejoin=off"
 )
 #: Seconds that connecting may take.
@@ -91,6 +93,7 @@ class Lane:
 
     :param reactor: its timers and its name look-ups
     :param database: whom to connect to
+    :param op: what it is for, in a word, for metrics
     :param limit: seconds that a statement may take; longer, and the connection is closed
     :param once_open: a statement and its parameters to run on every new connection
     :param tables_gone: told when a table is missing: somebody made the database anew
@@ -103,6 +106,7 @@ class Lane:
         reactor: Any,
         database: Database,
         *,
+        op: str,
         limit: float,
         once_open: OnceOpen | None = None,
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
@@ -115,6 +119,15 @@ class Lane:
         self._lock = DeferredLock()
         self._connection: _Connection | None = None
         self._ended = False
+        self._busy = False
+        self._took = TRAFFIC.joined(self, op)
+
+    @property
+    def state(self) -> str:
+        """How its connection is: ``busy``, ``idle`` or ``closed``."""
+        if self._connection is None or self._connection.closed:
+            return "closed"
+        return "busy" if self._busy else "idle"
 
     async def run(
         self,
@@ -150,12 +163,16 @@ class Lane:
                 self._connection = connection
             connection = self._connection
             prepared = len(connection.prepared)
+            self._busy, began = True, self._reactor.seconds()
             try:
                 return await self._statement(connection, *compose(connection))
             except LedgerError:
                 if len(connection.prepared) > prepared:  # or not: the error may have come first
                     self._forget(connection)
                 raise
+            finally:
+                self._busy = False
+                self._took(self._reactor.seconds() - began)
         finally:
             self._lock.release()
 
@@ -180,7 +197,7 @@ class Lane:
         milliseconds = int(self._limit * 1000)
         options = (
             f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
-            f"-c idle_in_transaction_session_timeout=10000 -c timezone=UTC -c jit=off {_PLANS}"
+            f"-c idle_in_transaction_session_timeout=10000 {SESSION}"
         )
         try:
             opening = connection.connect(dsn(self._database, address=address, options=options))

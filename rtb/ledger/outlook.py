@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from rtb.model.outlook import (
     due,
     forecast,
     reason,
-    turn,
+    reasons,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Outlook:
         database: Database,
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
-        self._lane = Lane(reactor, database, limit=_LIMIT, tables_gone=tables_gone)
+        self._lane = Lane(reactor, database, op="forecast", limit=_LIMIT, tables_gone=tables_gone)
 
     def close(self) -> None:
         """Close the connection."""
@@ -58,28 +58,31 @@ class Outlook:
         expected = forecast(await self._rivals(kinds), scene, line)
         return {"order": order, **_shown(expected)}
 
-    async def unit(self, unit: int) -> dict[str, str] | None:
-        """Return why *unit* waits; None if it does not."""
-        rows = await self._lane.run(QUERIES["place_of_unit"], {"unit": unit, "most": _COUNTED})
-        if not rows or rows[0][1] != "waiting":
-            return None
-        order, _, held, delay, ready, earlier = rows[0]
-        found = await self._line(order)
-        if found is None:
-            return None
-        scene, kinds, line = found
-        code = line.code or (Code.HELD if held else None)
-        line = attrs.evolve(
-            line,
-            code=code,
-            delay=max(delay or 0.0, line.delay),
-            ahead=line.ahead + earlier,
-            ready=int(ready),
-            delayed=int(not ready),
+    async def units(self, order: int, units: Sequence[int]) -> dict[int, dict[str, str]]:
+        """Return why those of *units* wait that do; all are of *order*. One look for all."""
+        rows = await self._lane.run(
+            QUERIES["places_of_units"], {"order": order, "units": list(units), "most": _COUNTED}
         )
-        rank = turn(await self._rivals(kinds), line.account, line.ahead) if line.ready else None
-        code = reason(scene, line, rank)
-        return {"code": code, "why": SENTENCES[code]}
+        found = await self._line(order) if rows else None
+        if found is None:
+            return {}
+        scene, kinds, line = found
+        lines = {
+            unit: attrs.evolve(
+                line,
+                code=line.code or (Code.HELD if held else None),
+                delay=max(delay or 0.0, line.delay),
+                ahead=line.ahead + earlier,
+                ready=int(ready),
+                delayed=int(not ready),
+            )
+            for unit, held, delay, ready, earlier in rows
+        }
+        codes = reasons(await self._rivals(kinds), scene, list(lines.values()))
+        return {
+            unit: {"code": code, "why": SENTENCES[code]}
+            for unit, code in zip(lines, codes, strict=True)
+        }
 
     async def codes(self, ranked: list[tuple[str, int]]) -> list[dict[str, str]]:
         """Return why each of those waits that are first in line: (workload, places before it)."""
@@ -124,8 +127,9 @@ class Outlook:
         if not rows:
             return None
         account, _, state, held, delay, ready, delayed, flying, ahead = rows[0]
-        code = Code.HELD if held else _STATES.get(state)
-        if code is None and delay is not None:
+        waits = bool(ready or delayed)  # a hold means nothing to an order that is over
+        code = Code.HELD if held and waits else _STATES.get(state)
+        if code is None and delay is not None and waits:
             code = Code.NOT_BEFORE
         line = Line(
             account=account,

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
-from rtb.ledger.errors import LedgerError, SchemaError
+from rtb.ledger.errors import LedgerError, SchemaError, units_pruned
 from rtb.ledger.lane import Lane, Rows
 from rtb.ledger.queries import QUERIES
+from rtb.ledger.timeline import merged
 
 if TYPE_CHECKING:
     from rtb.settings import Database
@@ -26,6 +27,8 @@ _PROBE_LIMIT = 1.0
 #: Rows per round trip of a stream: with results of 64 KiB that is 13 MB at most.
 _STREAM_ROWS = 200
 _LARGEST = 2**63 - 1
+#: How many of what people did to an order are shown.
+_DEEDS = 100
 
 
 @attrs.frozen
@@ -45,11 +48,11 @@ class Reads:
         database: Database,
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
-        def lane(limit: float = _LIMIT) -> Lane:
-            return Lane(reactor, database, limit=limit, tables_gone=tables_gone)
+        def lane(op: str, limit: float = _LIMIT) -> Lane:
+            return Lane(reactor, database, op=op, limit=limit, tables_gone=tables_gone)
 
-        self._glance, self._pages, self._streams = lane(), lane(), lane()
-        self._probe = lane(_PROBE_LIMIT)
+        self._glance, self._pages, self._streams = lane("look"), lane("list"), lane("stream")
+        self._probe = lane("probe", _PROBE_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""
@@ -103,14 +106,20 @@ class Reads:
         return _page([_order(row) for row in rows], limit)
 
     async def order(self, order: int) -> dict[str, Any] | None:
-        """Return one order with its counts."""
+        """Return one order with its counts, and what people did to it last."""
         rows = await self._pages.run(QUERIES["order"], {"order": order})
-        return _order(rows[0]) if rows else None
+        if not rows:
+            return None
+        deeds = await self._pages.run(QUERIES["deeds"], {"order": order, "limit": _DEEDS})
+        return {**_order(rows[0]), "history": [_deed(deed) for deed in reversed(deeds)]}
 
     async def units(
         self, order: int, status: str | None, limit: int, cursor: int | None
     ) -> Page | None:
-        """Return units of *order*, oldest first; None if there is no such order."""
+        """Return units of *order*, oldest first; None if there is no such order.
+
+        :raises RefusedError: they were pruned
+        """
         rows = await self._unit_rows(self._pages, order, status, limit, cursor or 0)
         if not rows and not await self._exists(order):
             return None
@@ -119,32 +128,42 @@ class Reads:
     async def all_units(
         self, order: int, status: str | None
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        """Yield all units of *order*, some at a time, oldest first."""
+        """Yield all units of *order*, some at a time, oldest first.
+
+        :raises RefusedError: they were pruned, maybe meanwhile
+        """
         after = 0
         while rows := await self._unit_rows(self._streams, order, status, _STREAM_ROWS, after):
             yield [_unit(row) for row in rows]
             after = rows[-1][0]
+        await self._exists(order)
 
     async def unit(self, unit: int) -> dict[str, Any] | None:
-        """Return one unit with its history."""
+        """Return one unit with its history: what happened to it, and what people did to it."""
         rows = await self._pages.run(QUERIES["unit"], {"unit": unit})
         if not rows:
             return None
         *row, payload, box, holder = rows[0]
-        history = await self._pages.run(QUERIES["history"], {"unit": unit})
+        events = await self._pages.run(QUERIES["history"], {"unit": unit})
+        deeds = await self._pages.run(QUERIES["deeds_of_unit"], {"unit": unit})
         return {
             **_unit(row),
             "payload": _json(payload),
             "box": box,
             "holder": holder,
-            "history": [_event(event) for event in history],
+            "history": [
+                {**moment, "at": _time(moment["at"])}
+                for moment in merged(map(_event, events), map(_deed_of_unit, deeds))
+            ],
         }
 
     async def agents(self) -> list[dict[str, Any]]:
         """Return the agents that leaders reported."""
-        names = ("id", "name", "host", "box", "presence", "slots", "busy", "workloads", "seen_at")
+        names = ("id", "name", "host", "box", "presence", "slots", "busy", "workloads", "seen_at",
+                 "container", "log")  # fmt: skip
         rows = await self._pages.run(QUERIES["agents"])
-        return [{**dict(zip(names, row, strict=True)), "seen_at": _time(row[-1])} for row in rows]
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        return [{**agent, "seen_at": _time(agent["seen_at"])} for agent in found]
 
     async def _unit_rows(
         self, lane: Lane, order: int, status: str | None, limit: int, after: int
@@ -155,7 +174,10 @@ class Reads:
         )
 
     async def _exists(self, order: int) -> bool:
-        return bool(await self._pages.run(QUERIES["order_exists"], {"order": order}))
+        rows = await self._pages.run(QUERIES["order_exists"], {"order": order})
+        if rows and rows[0][0]:
+            raise units_pruned(order)
+        return bool(rows)
 
 
 def _page(items: list[dict[str, Any]], limit: int) -> Page:
@@ -197,7 +219,8 @@ def _leader(row: tuple[Any, ...]) -> dict[str, Any]:
 
 def _order(row: tuple[Any, ...]) -> dict[str, Any]:
     order, account, name, workload, priority, created_at, finished_at, *more = row
-    labels, state, not_before, held_at, held_why, failures, limit, rate, errands, *counts = more
+    labels, state, not_before, held_at, held_why, failures, limit, pruned_at, *more = more
+    rate, errands, *counts = more
     units = _counts([count or 0 for count in counts])
     left = units["total"] - sum(units[status] for status in _SETTLED)
     return {
@@ -220,6 +243,7 @@ def _order(row: tuple[Any, ...]) -> dict[str, Any]:
         "held_why": held_why,
         "created_at": _time(created_at),
         "finished_at": _time(finished_at),
+        "pruned_at": _time(pruned_at),
     }
 
 
@@ -260,9 +284,9 @@ def _unit(row: tuple[Any, ...] | list[Any]) -> dict[str, Any]:
 
 
 def _event(row: tuple[Any, ...]) -> dict[str, Any]:
-    at, round_, attempt, kind, who, ran, detail = row
+    at, round_, attempt, kind, who, ran, detail, container, log = row
     event = {
-        "at": _time(at),
+        "at": at,
         "round": round_,
         "attempt": attempt,
         "kind": kind,
@@ -271,7 +295,26 @@ def _event(row: tuple[Any, ...]) -> dict[str, Any]:
     }
     if detail is not None:
         event |= msgspec.json.decode(detail)
+    if container is not None:
+        event |= {"container": container, "log": log}
     return event
+
+
+def _deed(row: tuple[Any, ...]) -> dict[str, Any]:
+    at, verb, whole, statuses, prefix, why, priority, units = row
+    chosen = {} if whole else {"status": statuses, "prefix": prefix}
+    deed = {"at": _time(at), "verb": verb, "units": units, **chosen}
+    if why:
+        deed["why"] = why
+    if priority is not None:
+        deed["priority"] = priority
+    return deed
+
+
+def _deed_of_unit(row: tuple[Any, ...]) -> dict[str, Any]:
+    at, *rest = row
+    names = ("verb", "whole", "why", "priority")
+    return {"at": at, **dict(zip(names, rest, strict=True))}
 
 
 def _json(text: str | None) -> msgspec.Raw | None:

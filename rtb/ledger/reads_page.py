@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -63,7 +64,7 @@ class PageReads:
         database: Database,
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
-        self._lane = Lane(reactor, database, limit=_LIMIT, tables_gone=tables_gone)
+        self._lane = Lane(reactor, database, op="page", limit=_LIMIT, tables_gone=tables_gone)
 
     def close(self) -> None:
         """Close the connection."""
@@ -110,9 +111,11 @@ class PageReads:
         rows = await self._lane.run(QUERIES["page_total"], {"order": order})
         if not rows:
             return None
-        total = rows[0][0]
+        ((total, pruned),) = rows
         units: dict[str, Any] = {"order": order, "total": total}
-        if total <= _CELLS:
+        if pruned:
+            units["pruned"] = True
+        elif total <= _CELLS:
             ((cells, runs),) = await self._lane.run(QUERIES["page_cells"], {"order": order})
             units |= {"cells": cells or "", "runs": msgspec.Raw((runs or "[]").encode())}
         elif total <= _BINNED:
@@ -130,6 +133,25 @@ class PageReads:
         """Return the books as metrics: the columns of the query, as they are."""
         rows = await self._lane.run(QUERIES["page_metrics"])
         return rows[0]
+
+    async def newest(self) -> tuple[int, datetime]:
+        """Return the id of the newest event, and a moment of a few seconds ago."""
+        rows = await self._lane.run(QUERIES["newest_event"])
+        return rows[0][0], rows[0][1]
+
+    async def paces(self, after: int, limit: int, bounds: Sequence[float]) -> Rows:
+        """Return how long units waited and queued: of at most *limit* events behind *after*.
+
+        Rows of kind, what was before, bucket of *bounds*, count and sum of seconds; in the last
+        one how many events were looked at, and the last of them.
+        """
+        asked = {"after": after, "limit": limit, "bounds": list(bounds)}
+        return await self._lane.run(QUERIES["paces"], asked)
+
+    async def ended(self, since: datetime, bounds: Sequence[float]) -> Rows:
+        """Return how long the orders took that ended after *since*: bucket, count, sum, until."""
+        asked = {"since": since, "bounds": list(bounds)}
+        return await self._lane.run(QUERIES["orders_ended"], asked)
 
     async def sample(self) -> None:
         """Note the counts, for the trace of the past day."""

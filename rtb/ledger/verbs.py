@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from rtb.ledger.errors import RefusedError, SchemaError
+from rtb.ledger.errors import RefusedError, SchemaError, units_pruned
 from rtb.ledger.lane import Lane, Rows
 from rtb.ledger.queries import QUERIES
 from rtb.model.lifecycle import Status
@@ -48,10 +48,10 @@ class Verbs:
         database: Database,
         tables_gone: Callable[[SchemaError], None] = lambda problem: None,
     ) -> None:
-        def lane(limit: float) -> Lane:
-            return Lane(reactor, database, limit=limit, tables_gone=tables_gone)
+        def lane(op: str, limit: float) -> Lane:
+            return Lane(reactor, database, op=op, limit=limit, tables_gone=tables_gone)
 
-        self._person, self._batches = lane(_PERSON_LIMIT), lane(_BATCH_LIMIT)
+        self._person, self._batches = lane("verb", _PERSON_LIMIT), lane("follow", _BATCH_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""
@@ -71,6 +71,8 @@ class Verbs:
         if not known or known[0][0] == "discarded":
             return None
         state, *counts = known[0]
+        if state == "pruned":
+            raise units_pruned(order)
         if state == "loading" and verb is Verb.CANCEL:
             rows = await self._person.run(QUERIES["discard_order"], {"order": order})
         elif state == "loading":
@@ -78,7 +80,7 @@ class Verbs:
         elif verb is Verb.RETRY:
             if not counts[5]:
                 return 0
-            await self._ask(order, verb, [Status.ERROR], None, counts[5], why, 0)
+            await self._ask(order, verb, [Status.ERROR], Filter(), counts[5], why, 0)
             return int(counts[5])
         else:
             rows = await self._person.run(
@@ -94,10 +96,15 @@ class Verbs:
     # ---- units
 
     async def count(self, order: int, verb: Verb, chosen: Filter) -> int | None:
-        """Return how many units *verb* would touch now; None if there is no such order."""
+        """Return how many units *verb* would touch now; None if there is no such order.
+
+        :raises RefusedError: they were pruned
+        """
         known = await self._person.run(QUERIES["order_for_verb"], {"order": order})
         if not known or known[0][0] in ("loading", "discarded"):
             return None
+        if known[0][0] == "pruned":
+            raise units_pruned(order)
         ((units,),) = await self._person.run(
             QUERIES["count_units"],
             {
@@ -105,6 +112,7 @@ class Verbs:
                 "statuses": applicable(verb, chosen),
                 "held": _HELD.get(verb),
                 "prefix": chosen.prefix,
+                "unit": chosen.unit,
             },
         )
         return int(units)
@@ -124,14 +132,14 @@ class Verbs:
         :raises RefusedError: the order is being cancelled, or the account's cap is in the way
         """
         statuses = applicable(verb, chosen)
-        await self._ask(order, verb, statuses, chosen.prefix, units, why, priority)
+        await self._ask(order, verb, statuses, chosen, units, why, priority)
 
     async def _ask(
         self,
         order: int,
         verb: Verb,
         statuses: list[Status],
-        prefix: str | None,
+        chosen: Filter,
         units: int,
         why: str,
         priority: int,
@@ -142,9 +150,11 @@ class Verbs:
                 "order": order,
                 "verb": verb,
                 "statuses": statuses,
-                "prefix": prefix,
+                "prefix": chosen.prefix,
+                "unit": chosen.unit,
                 "why": why,
                 "priority": priority,
+                "units": units,
                 "more": units if verb is Verb.RETRY else 0,
             },
         )

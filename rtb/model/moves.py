@@ -90,8 +90,11 @@ def _fold_status(moves: dict[UnitKey, Move], message: Status) -> int:
     who = f"{message.name}/{message.source}" if message.name else message.source
     stale = 0
     for news in message.units:
-        move = _of(moves, news.key)
-        if move.kind is not None and rank(move.kind) >= far:
+        key = (news.unit, news.attempt)
+        move = moves.get(key)
+        if move is None:
+            move = moves[key] = Move(*key)
+        elif move.kind is not None and rank(move.kind) >= far:
             stale += 1
             continue
         if news.ran is not None and kind is not Kind.PROCESSING and not _started(move):

@@ -8,12 +8,24 @@ nothing left, so each of the sums below is exact for the rule, and as good as th
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import attrs
 
-__all__ = ["Code", "Forecast", "Line", "Rival", "Scene", "due", "forecast", "reason", "turn"]
+__all__ = [
+    "Code",
+    "Forecast",
+    "Line",
+    "Rival",
+    "Scene",
+    "due",
+    "forecast",
+    "reason",
+    "reasons",
+    "turn",
+]
 
 #: How far off an expected end may be: this part of the time until then, or these seconds.
 _RANGE = 0.3
@@ -164,6 +176,26 @@ def reason(scene: Scene, line: Line, rank: int | None) -> Code:
     if line.ahead:
         return Code.ORDER
     return Code.SHARE if rank else Code.WINDOW
+
+
+def reasons(rivals: Sequence[Rival], scene: Scene, lines: Sequence[Line]) -> list[Code]:
+    """Return why each of *lines*, all of one account, waits.
+
+    It costs about as much for many as for one. The more go before a unit, the later it goes: so
+    one number says of all of them whether they go with the next claim.
+    """
+    ready = [line for line in lines if line.ready and line.code is None]
+    if not ready:
+        return [reason(scene, line, None) for line in lines]
+    account = ready[0].account
+    first = turn(rivals, account, 0)
+    soon = bisect_left(
+        range(scene.room), scene.room, key=lambda ahead: turn(rivals, account, ahead)
+    )
+    return [
+        reason(scene, line, first if not line.ahead else 0 if line.ahead < soon else scene.room)
+        for line in lines
+    ]
 
 
 def forecast(rivals: Sequence[Rival], scene: Scene, line: Line) -> Forecast:

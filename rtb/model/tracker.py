@@ -75,6 +75,11 @@ class Tracker:
         return sum(self._count[place] for place in _QUEUED)
 
     @property
+    def stored(self) -> int:
+        """Units that may be handed out."""
+        return self._count[Place.STORED]
+
+    @property
     def running(self) -> int:
         """Units that agents run."""
         return self._count[Place.RUNNING]
@@ -103,6 +108,13 @@ class Tracker:
                 line = self._lines.setdefault(entry.account, [])
                 place = (-unit.priority, unit.order, -unit.bump, unit.unit, unit.attempt)
                 heapq.heappush(line, place)
+
+    def doubt(self) -> list[UnitKey]:
+        """Hand out nothing of what is stored, until :meth:`store` again; return what that is."""
+        stored = [entry for entry in self if entry.place is Place.STORED]
+        for entry in stored:
+            self._move(entry, Place.ANNOUNCED)
+        return [entry.key for entry in stored]
 
     def take(self, most: int) -> list[Unit]:
         """Return at most *most* stored units in fair order; they count as given from now on."""

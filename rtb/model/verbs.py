@@ -41,6 +41,8 @@ class Filter:
     statuses: frozenset[Status] = frozenset()
     #: Only names that begin so.
     prefix: str | None = None
+    #: Only this one.
+    unit: int | None = None
 
 
 def applicable(verb: Verb, chosen: Filter) -> list[Status]:

@@ -79,6 +79,12 @@ class BrokerMetrics:
             "Published, and not yet confirmed by RabbitMQ",
             self._client.unconfirmed,
         )
+        yield counter(
+            "rtb_broker_redelivered",
+            "Messages that somebody may have seen before, by queue",
+            self._client.redelivered,
+            "queue",
+        )
 
 
 def make_registry(reactor: Any, *roles: Role) -> CollectorRegistry:

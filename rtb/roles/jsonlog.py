@@ -32,6 +32,8 @@ def as_line(event: LogEvent, **always: str) -> str:
         "level": level.name if level is not None else "info",
         **always,
         "logger": event.get("log_namespace", ""),
+        # The same for all lines of a kind, however their values differ.
+        "event": event.get("log_format") or "",
         "msg": formatEvent(event),
     }
     failure = event.get("log_failure")

@@ -18,16 +18,18 @@ _CHATTY = ("twisted.internet.protocol", "twisted.web")
 _wanted: dict[str, Any] = {}
 
 
-def limit_log(twistd: MutableMapping[str, Any], level: str, *, role: str, as_json: bool) -> None:
+def limit_log(
+    twistd: MutableMapping[str, Any], level: str, *, role: str, instance: str, as_json: bool
+) -> None:
     """Let the process that *twistd* (its options) starts log nothing below *level*.
 
-    With *as_json* its lines are objects that name *role*.
+    With *as_json* its lines are objects that name *role* and *instance*.
 
     Where its user named an observer with ``--logger``, that is left alone.
     """
     if not twistd.get("logger"):
         _wanted.update(options=dict(twistd), level=LogLevel.levelWithName(level), role=role)
-        _wanted["json"] = as_json
+        _wanted.update(json=as_json, instance=instance)
         twistd["logger"] = f"{__name__}.{limited_observer.__name__}"
 
 
@@ -38,7 +40,8 @@ def limited_observer() -> FilteringLogObserver:
 
     usual = UnixAppLogger(_wanted["options"])._getLogObserver()
     if _wanted["json"] and isinstance(usual, FileLogObserver):
-        usual = json_observer(usual._outFile, role=_wanted["role"])
+        always = {name: _wanted[name] for name in ("role", "instance")}
+        usual = json_observer(usual._outFile, **always)
     level = _wanted["level"]
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
     if level is LogLevel.info:

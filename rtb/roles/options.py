@@ -89,8 +89,14 @@ class RoleOptions(usage.Options):
             raise self.refused(str(problem)) from None
         twistd = getattr(self, "parent", None)
         if twistd is not None:
-            as_json = self.settings.log_format == "json"
-            limit_log(twistd, self.settings.log_level, role=self.tapname, as_json=as_json)
+            named = {"rtb-agent": self.settings.agent_name, "rtb-leader": self.settings.box}
+            limit_log(
+                twistd,
+                self.settings.log_level,
+                role=self.tapname,
+                instance=named.get(self.tapname, str(self.settings.api_host)),
+                as_json=self.settings.log_format == "json",
+            )
 
     def refused(self, why: str) -> SystemExit:
         """Say *why* on stderr, and return what to raise."""

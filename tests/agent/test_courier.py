@@ -9,6 +9,7 @@ import pytest
 import pytest_twisted
 from pytest_twisted import blockon
 from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.task import deferLater
 
 from rtb.agent.courier import Courier
 from rtb.broker import BrokerClient, Delivery, Session, shared
@@ -23,11 +24,13 @@ class Line:
     """A courier, and the inbox at the other end of the broker."""
 
     def __init__(self, reactor: Any, broker: Broker) -> None:
+        self._reactor = reactor
         self.client = BrokerClient(
             reactor, broker, name="test", random=random.random, topology=shared()
         )
         self.confirmed: list[tuple[StatusKind, list[UnitKey]]] = []
         self.courier = Courier(
+            reactor,
             self.client,
             Post("a1"),
             box="outbox",
@@ -48,6 +51,11 @@ class Line:
         await session.consume("inbox", self._inbox.put, prefetch=100)
         if not self._began.called:
             self._began.callback(None)
+
+    async def speaks(self, ledger: str, unit: int) -> None:
+        """Let the courier begin to say that *unit* runs: what comes now is gathered."""
+        self.courier.say(ledger, StatusKind.PROCESSING, Ended(unit, 1))
+        await deferLater(self._reactor, 0, lambda: None)
 
     async def next(self) -> Status:
         """Return the next message of the inbox."""
@@ -98,7 +106,7 @@ async def test_idle_it_speaks_at_once(line: Line) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_busy_it_gathers_by_kind_and_says_starts_first(line: Line) -> None:
-    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(1, 1))  # under way
+    await line.speaks(LEDGER, 1)
     line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(1, 1))
     for unit in (2, 3):
         line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(unit, 1, 0.1))
@@ -115,7 +123,7 @@ async def test_busy_it_gathers_by_kind_and_says_starts_first(line: Line) -> None
 
 @pytest_twisted.ensureDeferred
 async def test_one_that_ends_before_its_start_left_says_both_in_one(line: Line) -> None:
-    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(1, 1))  # under way
+    await line.speaks(LEDGER, 1)
     line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(2, 1))
     line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(3, 1))
     line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(2, 1, 0.25))
@@ -129,7 +137,7 @@ async def test_one_that_ends_before_its_start_left_says_both_in_one(line: Line) 
 
 @pytest_twisted.ensureDeferred
 async def test_every_ledger_is_spoken_of_by_itself(line: Line) -> None:
-    line.courier.say("d0", StatusKind.PROCESSING, Ended(9, 1))  # under way
+    await line.speaks("d0", 9)
     line.courier.say("d0", StatusKind.SUCCESS, Ended(1, 1))
     line.courier.say("d1", StatusKind.SUCCESS, Ended(2, 1))
     messages = await line.until(1, 2)
@@ -142,7 +150,7 @@ async def test_every_ledger_is_spoken_of_by_itself(line: Line) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_much_news_is_cut_into_messages(line: Line) -> None:
-    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(1, 1))  # under way
+    await line.speaks(LEDGER, 1)
     units = range(1, 26)
     for unit in units:
         line.courier.say(LEDGER, StatusKind.FAILED, Ended(unit, 1, why="x", output="y" * 16_384))
@@ -171,3 +179,10 @@ async def test_a_stop_before_the_broker_came_is_no_failure(reactor: Any, vhost: 
     line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(1, 1))
     await line.client.stopService()
     assert line.confirmed == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_ends_as_it_begins_is_one_word(line: Line) -> None:
+    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(1, 1))
+    line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(1, 1, 0.0))
+    assert said(await line.until(1)) == [(StatusKind.SUCCESS, [1])]

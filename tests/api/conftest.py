@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from live_support import LedgerDesk, LiveWeb
+from live_support import LedgerDesk, LiveWeb, StillDepths
 from pytest_twisted import blockon
 from twisted.internet.defer import Deferred, maybeDeferred
 from web_support import NoMetrics, RecordingDesk, StillLife, Web
@@ -41,16 +41,18 @@ def live_web(reactor: Any, database: Database) -> Iterator[LiveWeb]:
     blockon(Deferred.fromCoroutine(migrate(reactor, database)))
     bell, parts = Bell(), dict.fromkeys(("ledger", "broker", "inbox"), "ready")
     page_reads = PageReads(reactor, database)
-    live = Live(reactor, page_reads, lambda: dict(parts), bell, epoch=1.0, mark="test")
+    depths = StillDepths()
+    live = Live(reactor, page_reads, lambda: dict(parts), bell, depths, epoch=1.0, mark="test")
     books, reads = Books(reactor, database, key=1, random=lambda: 0.5), Reads(reactor, database)
     desk = LedgerDesk(reads)
     settings = Settings.load({}, {})
-    metrics = ApiMetrics(page_reads, Tally(), live.feed, reactor.seconds, 1.6)
+    metrics = ApiMetrics(page_reads, Tally(), live.feed, depths, reactor.seconds, 1.6)
     metrics.registry = make_registry(object(), metrics)
     site = make_site(desk, live.feed, desk.ready, metrics, settings, reactor, Random(1))
     port = reactor.listenTCP(0, site, interface="127.0.0.1")
     live.startService()
-    yield LiveWeb(Web(reactor, desk, port.getHost().port), live, bell, books, reads, parts, metrics)
+    web = Web(reactor, desk, port.getHost().port)
+    yield LiveWeb(web, live, bell, books, reads, parts, metrics, depths)
     blockon(maybeDeferred(port.stopListening))
     blockon(live.stopService())
     books.close()

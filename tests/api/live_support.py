@@ -76,6 +76,17 @@ class LedgerDesk(RecordingDesk):
         return await self._reads.order(order)
 
 
+class StillDepths:
+    """What would be asked of RabbitMQ, as a test sets it."""
+
+    def __init__(self) -> None:
+        self.known = {"inbox": 0, "dead": 0}
+        self.redelivered = 0
+
+    def kick(self, boxes: Any) -> None:
+        pass
+
+
 @attrs.frozen
 class LiveWeb:
     """A site whose feed is real."""
@@ -87,6 +98,7 @@ class LiveWeb:
     reads: Reads
     parts: dict[str, str]
     metrics: Any
+    depths: StillDepths
 
     async def watch(self, path: str = "/events", **headers: str) -> Stream:
         raw = await self.web.connect()

@@ -243,15 +243,19 @@ async def test_stalled_readers_cost_little_delay_nobody_and_are_cut_off(
     assert live_web.live.feed.frames_coalesced > 0
     assert resident() - before < 60 * 1024 * 1024
     # The lively ones get what is sent now.
-    marks = [stream.raw.seen for stream in lively]
-    sent = reactor.seconds()
-    for viewer in viewers:
-        viewer.send("snapshot", frame)
-    while any(
-        stream.raw.seen < mark + len(frame) for stream, mark in zip(lively, marks, strict=True)
-    ):
-        await pause(live_web, 0.01)
-        assert reactor.seconds() - sent < 30.0
+    lags = []
+    for _ in range(3):
+        marks = [stream.raw.seen for stream in lively]
+        sent = reactor.seconds()
+        for viewer in viewers:
+            viewer.send("snapshot", frame)
+        while any(
+            stream.raw.seen < mark + len(frame) for stream, mark in zip(lively, marks, strict=True)
+        ):
+            await pause(live_web, 0.01)
+            assert reactor.seconds() - sent < 30.0
+        lags.append(reactor.seconds() - sent)
+    assert min(lags) < 1.0, lags
     monkeypatch.setattr(feed, "_PATIENCE", 0.2)
     while len(live_web.live.feed.viewers) > len(lively):
         await pause(live_web, 0.1)
@@ -339,7 +343,6 @@ async def test_the_trace_of_what_was_done(live_web: LiveWeb) -> None:
 
 def test_the_kinds_of_the_ticker_are_those_of_the_lifecycle() -> None:
     page = Path(routes.__file__).with_name("page")
-    main, drawer = (page / "main.js").read_text(), (page / "drawer.js").read_text()
+    known = (page / "dom.js").read_text()
     for kind in Kind:
-        assert f"{kind}:" in main
-        assert f"{kind}:" in drawer
+        assert f"{kind}: [" in known

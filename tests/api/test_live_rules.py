@@ -143,12 +143,15 @@ def test_a_trace_of_nothing_is_nothing() -> None:
 def test_a_frame_keeps_its_limit_whatever_is_in_it() -> None:
     long = "ü" * 300
     agents = [
-        (f"{i:024}", long, long, "outbox", "ready", False, 8, 8, 0.0, 0.0) for i in range(200)
+        (f"{i:024}", long, long, "outbox", "ready", False, 8, 8, 0.0, 0.0, long) for i in range(200)
     ]
-    orders = [(i, long, long, long, 1.0, None, 1, 2, 3, 4, 5, 6, 7) for i in range(12)]
+    orders = [
+        (i, long, long, long, 1.0, None, False, False, 1, 2, 3, 4, 5, 6, 7) for i in range(12)
+    ]
     news = [(i, i, long, 1.0, "success", f"{long}/{i:024}", 1.0) for i in range(100)]
     running = [(i, long, f"{long}/{i:024}", 1.0) for i in range(200)]
     picture = paint(Glance(True, (1,) * 7, [], agents, running, orders, news), 10.0)
+    picture["queues"] = dict.fromkeys(("out", "in", "dead", "again"), 10**9)
     picture["attention"] = [{"kind": "error", "text": long}] * 8
     assert len(encode(picture)) < FRAME_BYTES
 
@@ -159,16 +162,34 @@ def test_nothing_needs_anybody() -> None:
 
 
 def test_what_needs_somebody() -> None:
-    agent = ("a1", "ada", "host", "outbox", "ready", False, 8, 1, 50.0, 60.0)
+    agent = ("a1", "ada", "host", "outbox", "ready", False, 8, 1, 50.0, 60.0, "")
     running = [(7, "slow", "ada/a1", 0.0), (8, "slow, too", "bob/b1", 100.0)]
-    alive = ("b1", "bob", "host", "outbox", "ready", False, 8, 1, 110.0, 0.0)
-    box = ("outbox", False, 50, 1, 2, 3, 0.5, 8, 3, 0.0, True)
+    alive = ("b1", "bob", "host", "outbox", "ready", False, 8, 1, 110.0, 0.0, "")
+    box = ("outbox", False, 50, 1, 2, 3, 0.5, 8, 3, 0.0, True, None)
     glance = Glance(False, (5, 1, 2, 3, 0, 4, 0), [box], [agent, alive], running, [], [])
-    painted = paint(glance, lost_after=16.0)
+    painted = {**paint(glance, lost_after=16.0), "queues": {"dead": 2}}
     parts = {"ledger": "ready", "broker": "refused by 127.0.0.1", "inbox": "ready"}
     trouble = Trouble([("boom 1", 4, 1.0, 2.0, 9, 3, 1)], 1.5, 2)
     items = attention(painted, parts, trouble, now=110.0)
     kinds = [item["kind"] for item in items]
-    assert kinds == ["down", "go", "leader", "box", "lost", "error", "overdue", "unvouched"]
-    assert items[5]["count"] == 4
-    assert (items[6]["unit"], items[6]["count"]) == (7, 1)
+    assert kinds == ["down", "go", "leader", "box", "dead", "lost", "error", "overdue"]
+    assert items[4]["count"] == 2
+    assert items[6]["count"] == 4
+    assert (items[7]["unit"], items[7]["count"]) == (7, 1)
+
+
+def test_a_launcher_is_shown_and_what_keeps_it_back_needs_somebody() -> None:
+    says = (
+        '{"kind":"yarn","wanted":8,"starting":2,"running":0,"leaving":1,"state":"ACCEPTED",'
+        '"problem":"no ResourceManager is there"}'
+    )
+    box = ("outbox", True, 50, 1, 2, 0, 0.5, 0, 0, 0.0, True, says)
+    agent = ("a1", "agent-0", "node:1", "outbox", "ready", False, 8, 1, 1.0, 0.0, "container_1")
+    painted = paint(Glance(True, (5, 1, 2, 0, 0, 0, 0), [box], [agent], [], [], []), 16.0)
+    assert painted["boxes"][0]["launcher"]["line"] == (
+        "yarn: 8 wanted, 2 start, 0 run, 1 leave, service ACCEPTED"
+    )
+    assert painted["agents"][0]["host"] == "node:1 container_1"
+    items = attention(painted, {}, None, 0.0)
+    # That no agent is there yet is the launcher's affair.
+    assert [item["text"] for item in items] == ["box outbox: no ResourceManager is there"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest_twisted
 from live_support import LiveWeb
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.task import deferLater
 
 ensure = pytest_twisted.ensureDeferred
 
@@ -70,6 +71,51 @@ async def test_answers_are_counted_by_route(live_web: LiveWeb) -> None:
     assert counted[("404", "GET", "none")] == 1
     assert counted[("405", "other", "none")] == 1
     assert seen["rtb_sse_clients"][()] == 0
+
+
+@ensure
+async def test_durations_are_counted_from_what_was_told(live_web: LiveWeb) -> None:
+    """A unit waits 10 s, queues 4 s, is lost, is given out again 2 s later."""
+    order = await live_web.place("a")
+    durations, lane = live_web.metrics.durations, live_web.books._person
+    await durations.look()
+    await lane.run(
+        """WITH told (kind, attempt, ago) AS (VALUES
+               ('claimed', 1, 90), ('queued', 1, 89), ('processing', 1, 86),
+               ('lost', 1, 60), ('claimed', 2, 58), ('success', 2, 0))
+           INSERT INTO events (unit_id, round, attempt, kind, who, at)
+           SELECT u.id, 1, t.attempt, t.kind::event_kind, 'somebody',
+                  now() - make_interval(secs => t.ago)
+             FROM told t, units u"""
+    )
+    await lane.run("UPDATE orders SET created_at = now() - interval '100 s'")
+    await lane.run("UPDATE orders SET finished_at = now() - interval '4.5 s'")
+    await durations.look()
+    seen = await scrape(live_web)
+    assert seen["rtb_unit_wait_seconds_count"][()] == 2
+    assert round(seen["rtb_unit_wait_seconds_sum"][()]) == 10 + 2
+    assert seen["rtb_unit_wait_seconds_bucket"][("5.0",)] == 1
+    assert round(seen["rtb_unit_queue_seconds_sum"][()]) == 4
+    assert seen["rtb_units_republished_total"][("lost",)] == 1
+    assert sum(seen["rtb_units_republished_total"].values()) == 1
+    assert seen["rtb_order_seconds_count"][()] == 0, "it ended a moment ago"
+    await deferLater(live_web.web.reactor, 1.0, lambda: None)
+    await durations.look()
+    await durations.look()
+    seen = await scrape(live_web)
+    assert round(seen["rtb_order_seconds_sum"][()]) in (95, 96), order
+    assert seen["rtb_unit_wait_seconds_count"][()] == 2, "nothing is counted twice"
+
+
+@ensure
+async def test_statements_are_timed_and_connections_counted(live_web: LiveWeb) -> None:
+    before = (await scrape(live_web))["rtb_db_query_seconds_count"]
+    await live_web.place("a")
+    seen = await scrape(live_web)
+    after = seen["rtb_db_query_seconds_count"]
+    assert after[("place",)] == before.get(("place",), 0) + 1
+    assert seen["rtb_db_pool_connections"][("idle",)] >= 2
+    assert set(seen["rtb_db_pool_connections"]) == {("busy",), ("idle",), ("closed",)}
 
 
 @ensure

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -12,7 +14,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from web_support import Web
 
 from rtb.api.web.openapi import SAYS, describe
-from rtb.api.web.routes import ROUTES, Resources
+from rtb.api.web.routes import Resources
+from rtb.api.web.table import ROUTES
 
 ensure = pytest_twisted.ensureDeferred
 #: What their users see of them beyond the ledger is tested elsewhere.
@@ -32,6 +35,12 @@ def test_it_is_valid_and_every_route_is_in_it() -> None:
     assert all(
         operation["summary"] for methods in said["paths"].values() for operation in methods.values()
     )
+
+
+def test_the_one_in_the_docs_is_of_this_version() -> None:
+    """`rtb openapi > docs/openapi.json` makes it."""
+    file = Path(__file__).parents[2] / "docs" / "openapi.json"
+    assert json.loads(file.read_text()) == describe(ROUTES, Resources)
 
 
 @ensure
@@ -64,7 +73,10 @@ async def test_units_are_as_described(live_web: LiveWeb) -> None:
     live_web.web.desk.prepared |= {
         "units": unit,
         "unit": await live_web.reads.unit(unit.items[0]["id"]),
-        "next_units": await live_web.reads.next_units(10),
+        "next_units": [
+            {**first, "code": "NEXT", "why": "it goes with the next claim"}
+            for first in await live_web.reads.next_units(10)
+        ],
         "agents": await live_web.reads.agents(),
     }
     for path, asked in (

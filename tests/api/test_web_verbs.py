@@ -9,6 +9,7 @@ import pytest_twisted
 from web_support import Web
 
 from rtb.ledger import RefusedError
+from rtb.ledger.errors import units_pruned
 from rtb.model.lifecycle import Status
 from rtb.model.verbs import Filter, Verb
 
@@ -27,6 +28,20 @@ async def test_an_order_does_as_it_is_told(web: Web, verb: str) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_units_that_were_pruned_are_gone(web: Web) -> None:
+    web.desk.prepared["units"] = web.desk.prepared["change_order"] = units_pruned(3)
+    web.desk.prepared["all_units"] = [units_pruned(3)]
+    web.desk.prepared["order"] = {"id": 3}
+    for said in (
+        await web.ask("GET", "/orders/3/units"),
+        await web.ask("GET", "/orders/3/units", headers={"Accept": "application/x-ndjson"}),
+        await web.ask("POST", "/orders/3/retry"),
+    ):
+        assert said.is_problem(410)
+        assert "were pruned" in said.json["detail"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_priority_is_a_number(web: Web) -> None:
     web.desk.prepared["change_order"] = 0
     assert (await web.ask("POST", "/orders/3/priority", json={"priority": -2})).status == 202
@@ -40,8 +55,8 @@ async def test_a_priority_is_a_number(web: Web) -> None:
 @pytest_twisted.ensureDeferred
 async def test_units_are_counted_first(web: Web) -> None:
     web.desk.prepared["count_units"] = 5
-    body: dict[str, Any] = {"status": ["error", "cancelled"], "prefix": "LC08"}
-    chosen = Filter(frozenset({Status.ERROR, Status.CANCELLED}), "LC08")
+    body: dict[str, Any] = {"status": ["error", "cancelled"], "prefix": "LC08", "unit": 7}
+    chosen = Filter(frozenset({Status.ERROR, Status.CANCELLED}), "LC08", 7)
     said = await web.ask("POST", "/orders/3/units/retry", json=body)
     assert (said.status, said.json["units"]) == (200, 5)
     assert '"expect_count": 5' in said.json["hint"]
@@ -59,6 +74,7 @@ async def test_units_are_counted_first(web: Web) -> None:
     [
         ("/orders/3/units/retry", {"status": "lost"}, 422),
         ("/orders/3/units/retry", {"prefix": ""}, 422),
+        ("/orders/3/units/retry", {"unit": 0}, 422),
         ("/orders/3/units/retry", {"expect_count": -1}, 422),
         ("/orders/3/units/retry", {"everything": True}, 422),
         ("/orders/3/units/priority", {"priority": 40000}, 422),

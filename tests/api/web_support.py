@@ -16,7 +16,16 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent
 
 from rtb.api.live.watcher import blank
+from rtb.errors import RtbError
 from rtb.model.orders import NewOrder
+
+NDJSON = {"Accept": "application/x-ndjson"}
+
+
+class AwayError(RtbError):
+    """Away: host=/secret/path SELECT 1."""
+
+    retryable = True
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
 
+from rtb import failpoint
 from rtb.broker import BrokerUnavailable, Queue, Returned, Unsendable, box
 from rtb.settings import Broker
 from tests.broker.support import Connect, Sessions, message, read
@@ -35,6 +36,22 @@ async def test_a_message_goes_round(connect: Connect, vhost: Broker) -> None:
     delivery.ack()
     await reader.consumer.cancel()
     assert [str(link) for link in client.status()] == ["publishing: Ready", "consuming: Ready"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_message_is_lost_where_a_failpoint_says_so(
+    connect: Connect, vhost: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failpoint, "loses", lambda key, body: (key, body) == ("out.outbox", b"7"))
+    client = connect(vhost)
+    session = await Sessions(client).next()
+    await client.when_ready()
+    await session.declare(*box("outbox"))
+    reader = await read(session, "outbox")
+    for number in (7, 8):
+        await client.publish(message("out.outbox", number))
+    (delivery,) = await reader.take(1)
+    assert delivery.body == b"8"
 
 
 @pytest_twisted.ensureDeferred

@@ -85,19 +85,16 @@ async def test_a_queue_of_another_make_is_said_clearly(connect: Connect, vhost: 
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_consumer_is_told_when_its_queue_is_deleted(
+async def test_a_session_ends_when_a_queue_that_it_consumes_is_deleted(
     connect: Connect, vhost: Broker
 ) -> None:
     session = await Sessions(connect(vhost)).next()
     await session.declare(*box("outbox"))
     reader = await read(session, "outbox")
-    told = reader.consumer.when_cancelled()
-    assert not told.called
+    lost = session.when_lost()
     await session.delete("outbox")
-    await told
-    await reader.consumer.when_cancelled()
+    await lost
     await reader.consumer.cancel()
-    assert not session.is_over
 
 
 @pytest_twisted.ensureDeferred
@@ -243,3 +240,23 @@ async def test_a_dead_session_says_so(connect: Connect, vhost: Broker) -> None:
         with pytest.raises(BrokerUnavailable):
             await attempt
     await consumer.cancel()
+
+
+@pytest_twisted.ensureDeferred
+async def test_how_deep_queues_are_and_what_came_again(connect: Connect, vhost: Broker) -> None:
+    first, second = connect(vhost), connect(vhost)
+    session, sessions = await Sessions(first).next(), Sessions(second)
+    await first.when_ready()
+    await session.declare(*box("outbox"))
+    for number in (1, 2, 3):
+        await first.publish(message("out.outbox", number))
+    assert await session.depths(["no-such", "outbox", "inbox"]) == {"outbox": 3, "inbox": 0}
+    assert not session.is_over
+    other = await sessions.next()
+    reader = await read(other, "outbox", prefetch=2)
+    await reader.take(2)
+    assert second.redelivered == {"outbox": 0}
+    await second.stopService()
+    again = await read(session, "outbox")
+    assert [each.redelivered for each in await again.take(3)] == [True, True, False]
+    assert first.redelivered == {"outbox": 2}

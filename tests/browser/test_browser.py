@@ -183,11 +183,12 @@ async def test_the_life_of_a_page(line: Line, browser: Browser, picture: Any) ->
         assert numbers(page) == in_ledger(line)
 
     await browser.do(look_again)
+    await change_orders(line, browser)
     took = []
     for n in range(3):
         began = time.monotonic()
         await line.client.place(order("kim@example.org", f"late-{n}", 1))
-        shown = re.compile(f"^{501 + n}$")
+        shown = re.compile(f"^{508 + n}$")
         await browser.do(
             lambda page, shown=shown: expect(page.locator("#total")).to_have_text(shown)
         )
@@ -198,6 +199,71 @@ async def test_the_life_of_a_page(line: Line, browser: Browser, picture: Any) ->
     assert strange == []
     assert [place for place in browser.requests if not place.startswith((url, "data:"))] == []
     await line.end()
+
+
+async def in_time(line: Line, count: str, expected: int) -> None:
+    """Return when the ledger counts what is *expected*: units follow what was asked."""
+    for _ in range(300):
+        if line.sql(count) == [(expected,)]:
+            return
+        await deferLater(line.reactor, 0.1, lambda: None)
+    raise AssertionError((count, line.sql(count), expected))
+
+
+async def change_orders(line: Line, browser: Browser) -> None:
+    """Retry, hold, release and cancel, each behind a question that says how much it concerns."""
+    ((failed, name),) = line.sql(
+        """SELECT c.error, o.name FROM counters c JOIN orders o ON o.id = c.id
+            WHERE c.kind = 'order' AND o.name = 'retro-1987'"""
+    )
+    again = "SELECT count(*) FROM events WHERE kind = 'retried'"
+
+    def retry_the_order(page: Page) -> None:
+        page.click(f"#orders >> text={name}")
+        press(page, "#order-acts >> text=retry", f"{failed} unit")
+        expect(page.locator("#toast")).to_contain_text(f"retry, {failed} unit")
+
+    await browser.do(retry_the_order)
+    await in_time(line, again, failed)
+    await line.until_settled(500)
+
+    def retry_a_unit(page: Page) -> None:
+        page.locator(".cell.o").first.click()
+        press(page, "#drawer-body >> text=retry", "1 unit begins")
+        expect(page.locator(".time")).to_contain_text("another round")
+        page.keyboard.press("Escape")
+
+    await browser.do(retry_a_unit)
+    await in_time(line, again, failed + 1)
+    await line.until_settled(500)
+
+    await line.client.stop()
+    late = await line.client.place(order("kim@example.org", "on-hold", 7))
+
+    def hold_and_cancel(page: Page) -> None:
+        page.click("#orders >> text=on-hold")
+        press(page, "#order-acts >> text=hold", "7 units are kept back")
+        expect(page.locator("#orders tr").filter(has_text="on-hold")).to_contain_text("held")
+        page.locator(".cell.w").first.click()
+        press(page, "#drawer-body >> text=cancel", "1 unit is cancelled")
+        expect(page.locator("#drawer-title")).to_contain_text("⊘")
+        page.keyboard.press("Escape")
+        row = page.locator("#orders tr").filter(has_text="on-hold")
+        expect(row.locator("td.c-waiting")).to_have_text("6")
+        press(page, "#order-acts >> text=release", "6 units may be")
+        expect(page.locator("#order-acts")).to_contain_text("hold")
+        # Who leaves it changes nothing.
+        page.click("#order-acts >> text=cancel")
+        expect(page.locator("#ask-text")).to_contain_text("6 units are cancelled")
+        page.keyboard.press("Escape")
+        expect(page.locator("#ask")).to_be_hidden()
+        press(page, "#order-acts >> text=cancel", "6 units are cancelled")
+        expect(page.locator("#order-acts button")).to_have_count(0)
+
+    await browser.do(hold_and_cancel)
+    await in_time(line, "SELECT count(*) FROM units WHERE status = 'cancelled'", 7)
+    assert (await line.client.order(late["id"]))["units"]["cancelled"] == 7
+    await line.client.go()
 
 
 def use_the_keyboard(page: Page) -> None:

@@ -152,5 +152,15 @@ def test_a_corrupted_history_is_caught(name: str) -> None:
     assert check in broken(evidence), broken(evidence)
 
 
+def test_who_stood_still_has_noticed_nothing() -> None:
+    evidence = good()
+    evidence.frozen = [Away("api-0", 9.0, 16.0), Away("api-1", 30.0, 60.0)]
+    _answer(evidence, api="api-0", path="/readyz", at=15.0)
+    _answer(evidence, api="api-2", path="/readyz", at=15.0, starved=4.0)
+    assert broken(evidence) == {}
+    _answer(evidence, api="api-0", path="/readyz", at=18.5)
+    assert set(broken(evidence)) == {"H4"}
+
+
 def test_each_check_has_a_corruption() -> None:
     assert {check for check, _ in CORRUPTIONS.values()} == set(CHECKS)

@@ -1,4 +1,4 @@
-"""Two courses of events that the issue names, with epochs of a tenth of their usual length."""
+"""A box whose leader never comes back, with epochs of a tenth of their usual length."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ class Place:
         self.shape = Shape()
         self._make = lambda shape: System(reactor, place, database, vhost, shape)
 
-    async def start(self, shape: Shape) -> None:
+    async def start(self, shape: Shape, **failpoints: str) -> None:
         self.system = self._make(shape)
         await self.system.prepare()
+        for slot in self.system.slots:
+            slot.failpoint = lambda slot: failpoints.get(slot.kind, "")
         self.system.start()
         self.client = Client(f"http://127.0.0.1:{self.system.ports['api-0']}", self.reactor)
         await self.until(lambda s: len([x for x in s.leaders if x.slots]) == len(shape.leaders))
@@ -71,28 +73,6 @@ def place(reactor: Any, database: Database, vhost: Broker, tmp_path: Path) -> It
 
 
 @ensure
-async def test_a_long_unit_outlives_everything(place: Place, sandbox: Any) -> None:
-    """A leader gone for long with nobody in its place, three broker restarts, an API restart."""
-    if place.broker.port != sandbox.rabbit.port:
-        pytest.skip("restarts the broker, so it needs a private one")
-    await place.start(Shape(apis=1, leaders={"outbox": 1}, agents={"outbox": 1}))
-    await place.client.place({"units": [{"payload": {"seconds": 60.0, "end": "success"}}]})
-    await place.client.go()
-    await place.until(lambda summary: summary.units.processing == 1)
-    place.slot("leader-outbox-0").retire()
-    await place.pause(12.0)
-    place.slot("leader-outbox-0").start()
-    for _ in range(3):
-        await sandbox.rabbit.kill()
-        await sandbox.rabbit.start_again()
-        await place.pause(1.0)
-    place.slot("api-0").kill()
-    await place.until(lambda summary: summary.units.success == 1, limit=120.0)
-    assert place.starts() == [(1, 1)]
-    assert place.outsider.sql("SELECT attempt FROM units") == [(1,)]
-
-
-@ensure
 async def test_a_box_whose_leader_is_gone_for_good(place: Place) -> None:
     boxes = {"outbox": 1, "second": 1}
     await place.start(Shape(apis=1, leaders=boxes, agents=boxes))
@@ -106,3 +86,11 @@ async def test_a_box_whose_leader_is_gone_for_good(place: Place) -> None:
     claimed = "SELECT count(*) FROM events WHERE kind = 'claimed' AND who = 'outbox'"
     assert place.outsider.sql(f"{claimed} AND id > ({rescued})") == [(0,)]
     assert place.outsider.sql(f"SELECT ({rescued}) IS NOT NULL") == [(True,)]
+
+
+@ensure
+async def test_a_leader_whose_first_words_or_their_answer_are_lost(place: Place) -> None:
+    shape = Shape(apis=1, leaders={"outbox": 1}, agents={"outbox": 1})
+    await place.start(shape, leader="lost-report", api="lost-control")
+    for name, lost in (("leader-outbox-0", "lost-report"), ("api-0", "lost-control")):
+        assert f"failpoint {lost}: a message is lost" in place.slot(name).log.read_text()

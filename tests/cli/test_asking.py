@@ -38,6 +38,7 @@ class Person:
         done: Done = await deferToThread(
             subprocess.run,
             [str(RTB), *arguments],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
@@ -60,6 +61,10 @@ async def test_a_day_at_the_terminal(
         assert "no answer from" in away.stderr
         assert (await person.rtb("healthcheck")).returncode == 1
 
+        before = await person.rtb("migrate", "--status")
+        assert before.returncode == 1
+        assert before.stdout.startswith("to apply: 0001_books.sql\n")
+        assert "CREATE TABLE units" in (await person.rtb("migrate", "--sql")).stdout
         line.start("rtb-api")
         line.start("rtb-leader")
         line.start("rtb-agent", ADMIN_LISTEN=f"tcp:{admin}:interface=127.0.0.1")
@@ -91,6 +96,25 @@ async def test_a_day_at_the_terminal(
         missing = await person.rtb("orders", "show", "999")
         assert (missing.returncode, missing.stdout) == (4, "")
 
+        scenes = tmp_path / "scenes.csv"
+        scenes.write_text("name,path\na,/p\nb,/p\na,/p\n")
+        refused = await person.rtb("orders", "create", "may", "--units", str(scenes))
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "line 4: line 2 has the same name" in refused.stderr
+        partly = await person.rtb(
+            "orders", "create", "may", "--units", str(scenes), "--partial", "--label", "a:b"
+        )
+        assert "2 units\n1 lines refused:\n  line 4: " in partly.stdout
+        assert (
+            await person.rtb("orders", "hold", str(order), "--yes", "--why", "clouds")
+        ).returncode == 0
+        assert (await person.rtb("orders", "priority", str(order), "4")).returncode == 0
+        shown = await person.rtb("orders", "show", str(order))
+        assert "hold of 0 units: clouds" in shown.stdout
+        assert "priority of 0 units" in shown.stdout
+        expected = await person.rtb("orders", "forecast", str(order))
+        assert expected.stdout.startswith("code     DONE: ")
+
         exported = await person.rtb("orders", "export", str(order))
         units = [json.loads(text) for text in exported.stdout.splitlines()]
         assert len(units) == 60
@@ -109,6 +133,11 @@ async def test_a_day_at_the_terminal(
         agents = json.loads((await person.rtb("agents", "list", "-o", "json")).stdout)
         assert [agent["presence"] for agent in agents] == ["ready"]
 
+        await changes(person, tmp_path)
+
+        after = await person.rtb("migrate", "--status")
+        assert (after.returncode, after.stdout) == (0, "nothing to apply\n")
+
         checked = await person.rtb("check")
         assert checked.returncode == 0, checked.stdout
         assert [text.split()[:2] for text in checked.stdout.splitlines()] == [
@@ -122,6 +151,47 @@ async def test_a_day_at_the_terminal(
         assert (await person.rtb("healthcheck", **listens)).stdout == '{"alive":true}\n'
     finally:
         await line.end()
+
+
+async def changes(person: Person, directory: Path) -> None:
+    """Place an order from a file, and change it and its units; each asks unless told not to."""
+    assert (await person.rtb("stop")).stdout == "stopped\n"
+    scenes = directory / "scenes.csv"
+    scenes.write_text("name\n" + "".join(f"scene-{n}\n" for n in range(30)))
+    create = ("orders", "create", "june", "--units", str(scenes), "--label", "year:1987")
+    placed = json.loads((await person.rtb(*create, "-o", "json", "--idempotency-key", "k")).stdout)
+    assert placed["units"] == 30
+    again = await person.rtb(*create, "-o", "json", "--idempotency-key", "k")
+    assert json.loads(again.stdout) == placed
+    order = str(placed["id"])
+    shown = json.loads((await person.rtb("orders", "show", order, "-o", "json")).stdout)
+    assert shown["labels"] == {"year": "1987"}
+    bad = await person.rtb("orders", "create", "bad", "--units", str(RTB.with_name("no-such")))
+    assert bad.returncode == 2
+
+    asked = await person.rtb("orders", "hold", order)
+    assert asked.returncode == 1, "nobody said yes"
+    assert "Keep back order" in asked.stderr
+    assert "30 units" in asked.stderr
+    held = await person.rtb("orders", "hold", order, "--yes", "--why", "clouds")
+    assert held.stdout == f"order {order}: hold, 30 units\n"
+    assert (await person.rtb("orders", "release", order, "--yes")).returncode == 0
+    rows = (await person.rtb("units", "list", order, "-o", "jsonl")).stdout.splitlines()
+    unit = str(json.loads(rows[3])["id"])
+    assert (await person.rtb("units", "cancel", unit, "--yes")).stdout == f"unit {unit}: cancel\n"
+    twice = await person.rtb("units", "cancel", unit, "--yes")
+    assert (twice.returncode, twice.stderr) == (1, f"rtb: unit {unit} is cancelled: no cancel\n")
+    assert (await person.rtb("units", "retry", unit, "--yes")).returncode == 0
+    some = await person.rtb("orders", "cancel", order, "--prefix", "scene-2", "--yes")
+    assert some.stdout == f"order {order}: cancel, 11 units\n"
+    assert (await person.rtb("go")).stdout == "going\n"
+    rest = await person.rtb("watch", order, "--timeout", "60")
+    assert rest.returncode == 3, "some were cancelled"
+    waited = await person.rtb(
+        "orders", "create", "july", "--units", str(scenes), "--workload", "default", "--wait"
+    )
+    assert waited.returncode in (0, 3)
+    assert waited.stdout.endswith(": 30 units\n")
 
 
 @pytest_twisted.ensureDeferred

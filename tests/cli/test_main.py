@@ -40,10 +40,16 @@ def rtb(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         ["healthcheck"],
         ["migrate"],
         ["openapi"],
+        ["go"],
+        ["orders", "create"],
+        ["prune"],
         ["orders", "export"],
+        ["orders", "retry"],
         ["status"],
         ["tracker"],
         ["try"],
+        ["stop"],
+        ["units", "cancel"],
         ["units", "show"],
         ["watch"],
     ],
@@ -61,7 +67,9 @@ def test_an_unknown_command_is_refused() -> None:
 
 
 def test_settings_are_shown_with_their_sources_and_without_secrets() -> None:
-    shown = rtb("config", "show", RTB_AMQP_URL="amqp://me:secret@there/v", RTB_MAX_QEUE="3")
+    shown = rtb(
+        "config", "show", "--sources", RTB_AMQP_URL="amqp://me:secret@there/v", RTB_MAX_QEUE="3"
+    )
     assert shown.returncode == 0
     assert "amqp://me:***@there:5672/v  (environment)" in shown.stdout
     assert "secret" not in shown.stdout
@@ -82,6 +90,15 @@ def test_an_api_that_is_not_there_is_one_line() -> None:
     assert failed.returncode == 69
     assert failed.stderr.startswith("rtb: no answer from http://127.0.0.1:1: ")
     assert len(failed.stderr.splitlines()) == 1
+
+
+def test_a_prune_without_an_age_deletes_nothing() -> None:
+    refused = rtb("prune", "-y", RTB_DB_HOST="127.0.0.1:1")
+    assert refused.returncode == 78
+    assert refused.stderr.startswith("rtb: say --older-than, for example 30d")
+    refused = rtb("prune", "--older-than", "30", "-y", RTB_DB_HOST="127.0.0.1:1")
+    assert refused.returncode == 2
+    assert "must be a number with s, m, h, d or w behind it" in refused.stderr
 
 
 def test_the_api_is_on_this_machine_unless_it_is_said_where() -> None:

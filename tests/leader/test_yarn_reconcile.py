@@ -20,6 +20,7 @@ from rtb.leader.yarn.reconcile import (
     Situation,
     decide,
     drifted,
+    foreign,
 )
 
 OURS = "rtb.1"
@@ -110,6 +111,7 @@ def test_one_that_is_over_says_no_version_and_is_known_by_its_name() -> None:
 def test_one_that_starts_says_nothing_yet() -> None:
     starting = Service("web", "application_1_1", "ACCEPTED")
     assert decide(situation(starting, 2)) == Rest()
+    assert not foreign(starting)
 
 
 @attrs.define

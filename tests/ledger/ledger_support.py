@@ -93,7 +93,7 @@ def report(
     """Return a leader's report."""
     return Report(
         **{
-            "ledger": "x",
+            "ledger": "",
             "box": box,
             "leader": leader,
             "number": 1,
@@ -155,5 +155,15 @@ async def open_attempts(books: Books, units: int, box: str = "outbox") -> list[U
 
 async def say(books: Books, ledger: Ledger, key: UnitKey, kind: Kind, **values: Any) -> Verdict:
     """Apply one event."""
-    (verdict,) = await books.apply(ledger.id, [move(key, kind, **values)])
+    (verdict,) = await apply(books, ledger.id, move(key, kind, **values))
     return verdict
+
+
+async def apply(books: Books, ledger: str, *moves: Move) -> list[Verdict]:
+    """Apply *moves*; return a verdict on each, also where it went as it was said."""
+    odd = {verdict.key: verdict for verdict in await books.apply(ledger, moves)}
+    keys = [(move.unit, move.attempt) for move in moves]
+    return [
+        odd.get(key, Verdict(key, move.kind, True, True, False))
+        for key, move in zip(keys, moves, strict=True)
+    ]

@@ -36,7 +36,7 @@ def make_lane(reactor: Any) -> Iterator[Any]:
     lanes: list[Lane] = []
 
     def make(database: Database, limit: float = 5.0, **options: Any) -> Lane:
-        lanes.append(Lane(reactor, database, limit=limit, **options))
+        lanes.append(Lane(reactor, database, op="test", limit=limit, **options))
         return lanes[-1]
 
     yield make

@@ -28,7 +28,9 @@ async def proxy(reactor: Any, database: Database) -> AsyncIterator[Proxy]:
 
 
 def _lane(reactor: Any, database: Database, proxy: Proxy) -> Lane:
-    return Lane(reactor, attrs.evolve(database, host="127.0.0.1", port=proxy.port), limit=5.0)
+    return Lane(
+        reactor, attrs.evolve(database, host="127.0.0.1", port=proxy.port), op="test", limit=5.0
+    )
 
 
 @ensure

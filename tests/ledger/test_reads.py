@@ -56,6 +56,7 @@ async def test_an_order_is_placed_with_all_its_units(books: Books, reads: Reads)
         "status": "waiting",
         "units": counts(waiting=3),
         "finished_at": None,
+        "pruned_at": None,
         "labels": {},
         "state": "open",
         "rate": 0.0,
@@ -66,6 +67,7 @@ async def test_an_order_is_placed_with_all_its_units(books: Books, reads: Reads)
         "not_before": None,
         "held_at": None,
         "held_why": None,
+        "history": [],
     }
     page = await reads.units(placed, None, 10, None)
     assert page is not None
@@ -248,6 +250,39 @@ async def test_a_unit_with_its_history(books: Books, ledger: Ledger, reads: Read
     ]
     assert (history[2]["why"], history[2]["output"], history[2]["ran"]) == ("exit 1", "boom", 1.5)
     assert all(event["at"].endswith("Z") for event in history)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_unit_leads_to_the_log_of_a_container_that_has_gone(
+    books: Books, ledger: Ledger, reads: Reads
+) -> None:
+    (unit,) = await open_attempts(books, 1)
+    await lead(books, full=True, agents=[agent("a1", container="container_1"), agent("a2")])
+    (shown, other) = await reads.agents()
+    assert (shown["container"], shown["log"], other["container"]) == ("container_1", "", "")
+    # Where its log is comes to be known a moment later.
+    placed = agent("a1", container="container_1", log="http://node/log")
+    await lead(books, full=True, agents=[placed])
+    await books.apply(
+        ledger.id,
+        [
+            Move(
+                *unit.key,
+                Kind.SUCCESS,
+                told=[Told(k, "n/x/a1") for k in (Kind.PROCESSING, Kind.SUCCESS)],
+            )
+        ],
+    )
+    await lead(books, full=True, agents=[])
+    assert await reads.agents() == []
+    story = await reads.unit(unit.unit)
+    assert story is not None
+    logs = [(event["kind"], event.get("container"), event.get("log")) for event in story["history"]]
+    assert logs == [
+        ("claimed", None, None),
+        ("processing", "container_1", "http://node/log"),
+        ("success", None, None),
+    ]
 
 
 @pytest_twisted.ensureDeferred

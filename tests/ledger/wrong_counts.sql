@@ -3,15 +3,24 @@
 WITH statuses AS (
     SELECT unnest(enum_range(NULL::unit_status)) AS status
 ), placed AS (
-    SELECT u.*, o.account_id, o.workload, o.barred, o.state IN ('open', 'cancelling') AS visible
+    SELECT u.*, o.account_id, o.workload, o.barred, o.state IN ('open', 'cancelling', 'pruned') AS visible
       FROM units u JOIN orders o ON o.id = u.order_id
+), gone AS (
+    SELECT p.order_id, o.account_id, v.status::unit_status AS status, v.n
+      FROM pruned p JOIN orders o ON o.id = p.order_id, LATERAL (VALUES
+          ('success', p.success), ('error', p.error), ('cancelled', p.cancelled)) v (status, n)
+     WHERE v.n <> 0
+), there AS (
+    SELECT order_id, account_id, box_id, status, 1 AS n, visible FROM placed
+    UNION ALL
+    SELECT order_id, account_id, NULL, status, n, true FROM gone
 ), recounted AS (
-    SELECT k.kind, k.id, placed.status, count(*) AS n
-      FROM placed, LATERAL (VALUES
+    SELECT k.kind, k.id, there.status, sum(n) AS n
+      FROM there, LATERAL (VALUES
           ('total'::counter_kind, 0::bigint), ('order', order_id), ('account', account_id),
           ('box', box_id)) k (kind, id)
      WHERE k.id IS NOT NULL AND (visible OR k.kind = 'order')
-     GROUP BY k.kind, k.id, placed.status
+     GROUP BY k.kind, k.id, there.status
 ), kept AS (
     SELECT kind, id, v.status::unit_status AS status, v.n
       FROM counters, LATERAL (VALUES
@@ -30,11 +39,11 @@ SELECT format('counter %s %s %s', kind, id, status) AS what, kept.n AS kept, rec
 UNION ALL
 SELECT format('ready %s %s', account_id, workload), s.ready, r.ready
   FROM shares s FULL JOIN recounted_shares r USING (account_id, workload)
- WHERE s.ready IS DISTINCT FROM r.ready
+ WHERE s.ready IS DISTINCT FROM coalesce(r.ready, 0)  -- all of them may be pruned
 UNION ALL
 SELECT format('flying %s %s', account_id, s.workload), s.flying, f.flying
   FROM shares s FULL JOIN flying f USING (account_id)
- WHERE s.flying IS DISTINCT FROM f.flying
+ WHERE s.flying IS DISTINCT FROM coalesce(f.flying, 0)
 UNION ALL
 SELECT format('served %s', account_id), min(served), max(served)
   FROM shares GROUP BY account_id HAVING min(served) <> max(served)

@@ -13,7 +13,7 @@ import pytest
 
 from rtb.model import fairuse
 from rtb.model.fairuse import Claimant
-from rtb.model.outlook import Rival, due, turn
+from rtb.model.outlook import Line, Rival, Scene, due, reason, reasons, turn
 from rtb.model.tracker import Tracker
 from rtb.model.wire import Held, Unit
 
@@ -195,6 +195,33 @@ def test_a_turn_is_the_rule_run_forward(seed: int) -> None:
     for place, account in enumerate(_run_forward(rivals)):
         assert turn(rivals, account, seen[account]) == place
         seen[account] += 1
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_the_reasons_of_many_are_those_of_each(seed: int) -> None:
+    random = Random(seed)
+    rivals = [
+        Rival(
+            account,
+            random.choice((0.3, 1.0, 1.0, 4.0)),
+            random.randint(0, 5),
+            random.randint(0, 9),
+            random.randint(0, 3),
+        )
+        for account in range(random.randint(1, 6))
+    ]
+    scene = Scene(
+        going=random.random() < 0.9, leaders=1, offering=1, slots=1,
+        room=random.randint(0, 12), rate=1.0, processing=0,
+    )  # fmt: skip
+    lines = [
+        Line(account=0, ahead=ahead, ready=int(random.random() < 0.8), delayed=1)
+        for ahead in range(12)
+    ]
+    each = [
+        reason(scene, line, turn(rivals, 0, line.ahead) if line.ready else None) for line in lines
+    ]
+    assert reasons(rivals, scene, lines) == each
 
 
 @pytest.mark.parametrize("seed", range(100))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from histories import UNITS, BrokenError, World
+from histories import World
+from histories_parts import UNITS, BrokenError
 
 
 def _broken(off: str, seeds: range, faults: str = "all") -> str:

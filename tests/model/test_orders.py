@@ -75,6 +75,7 @@ DEEP = "[" * 21 + "]" * 21
         (b'{"units":["a"],"name":""}', "/name", False),
         (b'{"units":["a"],"priority":2147483648}', "/priority", False),
         (b'{"units":["a"],"priority":1.5}', "/priority", False),
+        (b'{"units":["a"],"not_before":"2030-01-01T00:00:00"}', "/not_before", False),
         (b'{"units":["a"],"priority":9223372036854775808}', "/priority", False),
         (b'{"units":[{"payload":[1,{"x":9223372036854775808}]}]}', "/units/0/payload/1/x", False),
         (b'{"units":["a",{"payload":[1,-1e999]}]}', "/units/1/payload/1", False),

@@ -178,6 +178,7 @@ class Checked(RuleBasedStateMachine):
         queued = places.total() - places[Place.RUNNING]
         assert self.tracker.queued == queued
         assert self.tracker.running == places[Place.RUNNING]
+        assert self.tracker.stored == places[Place.STORED]
         assert queued <= self.tracker.capacity
         assert self.tracker.room == self.tracker.capacity - queued
         assert {entry.key: entry.place for entry in self.tracker} == {

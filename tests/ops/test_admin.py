@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ def families(text: bytes) -> set[str]:
 
 @pytest_twisted.ensureDeferred
 async def test_every_role_tells_how_it_is(
-    reactor: Any, database: Database, vhost: Broker, tmp_path: Any
+    reactor: Any, database: Database, vhost: Broker, tmp_path: Any, promtool: Any
 ) -> None:
     line = Line(reactor, database, vhost, tmp_path)
     ports = {role: free_port() for role in ("rtb-api", "rtb-leader", "rtb-agent")}
@@ -81,9 +83,10 @@ async def test_every_role_tells_how_it_is(
             names(await ask(reactor, ports["rtb-agent"], "/metrics"))["rtb_agent_slot_limit"] == 8
         )
         there: set[str] = set()
-        for port in ports.values():
-            there |= families(await ask(reactor, port, "/metrics"))
-        there |= families(await ask(reactor, line.port, "/metrics"))
+        for port in (*ports.values(), line.port):
+            text = await ask(reactor, port, "/metrics")
+            there |= families(text)
+            promtool("check", "metrics", text=text)
         said = set(re.findall(r"^\| `(\w+)`", METRICS.read_text(), re.MULTILINE))
         assert said == there, "each is in the docs, and each that is in the docs is there"
     finally:
@@ -92,6 +95,53 @@ async def test_every_role_tells_how_it_is(
         lines = [json.loads(text) for text in role.log.read_text().splitlines()]
         assert all(line["ts"].endswith("Z") and line["level"] and line["msg"] for line in lines)
         assert {line["role"] for line in lines} <= set(ports)
+        assert all(line["instance"] and isinstance(line["event"], str) for line in lines)
+
+
+#: Keeps a core busy for a while, as a unit of work may.
+SPIN = """
+import time
+
+def spin(payload):
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        pass
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_busy_agent_answers_at_once(
+    reactor: Any, database: Database, vhost: Broker, tmp_path: Any
+) -> None:
+    """Its answer takes less than 50 ms; that Python starts first is not the agent's doing."""
+    line = Line(reactor, database, vhost, tmp_path)
+    port = free_port()
+    (tmp_path / "spinning.py").write_text(SPIN)
+    path = os.environ.get("PYTHONPATH", "")
+    line.environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{path}"
+    try:
+        line.start("rtb-api")
+        line.start("rtb-leader")
+        line.start(
+            "rtb-agent",
+            ADMIN_LISTEN=f"tcp:{port}:interface=127.0.0.1",
+            AGENT_SLOTS="2",
+            WORKLOADS="default=python:spinning:spin",
+        )
+        await line.until_led()
+        await line.client.place({"units": [f"u{n}" for n in range(40)]})
+        await line.client.go()
+        await line.until(lambda summary: summary.units.processing == 2)
+        took = []
+        for _ in range(20):
+            began = time.monotonic()
+            await ask(reactor, port, "/livez")
+            took.append(time.monotonic() - began)
+        assert (await line.client.status()).units.processing > 0
+        assert min(took) < 0.05, took
+        print(f"a busy agent answered in {1000 * min(took):.1f} to {1000 * max(took):.1f} ms")
+    finally:
+        await line.end()
 
 
 @pytest_twisted.ensureDeferred

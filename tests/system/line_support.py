@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from http.client import HTTPConnection
 from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import Any
@@ -16,6 +17,7 @@ import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from rtb.client import ApiUnreachableError, Client, ClientError, Summary
@@ -122,6 +124,23 @@ class Line:
 
     async def until_settled(self, total: int, *, limit: float = 60.0) -> Summary:
         return await self.until(lambda summary: summary.units.settled == total, limit=limit)
+
+    async def fetch(self, method: str, path: str) -> tuple[int, Mapping[str, str], str]:
+        """Return status, headers (in lower case) and body; status 0 when nobody listens."""
+
+        def ask() -> tuple[int, Mapping[str, str], str]:
+            connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+            try:
+                connection.request(method, path)
+                answer = connection.getresponse()
+                headers = {name.lower(): value for name, value in answer.getheaders()}
+                return answer.status, headers, answer.read().decode()
+            except ConnectionError:
+                return 0, {}, ""
+            finally:
+                connection.close()
+
+        return await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), ask)
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Return what an outsider sees in the ledger."""

@@ -5,20 +5,26 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
+from deaths_support import deaths, spread
 from line_support import Line, order
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 
 from rtb.client import Summary
 from rtb.sandbox.proc import identity
 
 ensure = pytest_twisted.ensureDeferred
+RTB = Path(sys.executable).with_name("rtb")
 
 
 @pytest.fixture
@@ -85,7 +91,17 @@ async def test_agents_come_with_the_work_and_go_after_it(launched: Line) -> None
     line = launched
     await start(line, units=60)
     await line.until(lambda summary: running(summary) == 3)
+    listed = await deferToThread(
+        subprocess.run, [str(RTB), "agents", "list"], env=line.environment, check=True,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "box outbox, launcher local: 3 wanted" in listed.stdout
+    assert listed.stdout.count(" local-") == 3
     await line.until_settled(60)
+    ((unit,),) = line.sql("SELECT max(id) FROM units")
+    (ran,) = [e for e in (await line.client.unit(unit))["history"] if e["kind"] == "processing"]
+    assert "2 slots" in Path(ran["log"]).read_text()
+    assert f"{ran['container']}.log" == Path(ran["log"]).name
     await line.until(lambda summary: running(summary) == 0 and launcher(summary)["leaving"] == 0)
     await no_agents(line)
     assert kinds(line) == {"claimed": 60, "queued": 60, "processing": 60, "success": 60}
@@ -112,6 +128,23 @@ async def test_a_killed_agent_is_seen_at_once(launched: Line) -> None:
     assert kinds(line)["lost"] == 2
     assert time.monotonic() - began < 5, "an epoch is 10 s: only a witness is as quick"
     assert line.sql("SELECT DISTINCT losses FROM units") == [(1,)]
+    await line.until(lambda summary: summary.units.processing == 2)
+
+
+@ensure
+async def test_one_that_is_ended_by_others_is_not_to_blame_for_what_it_left(launched: Line) -> None:
+    """As a cluster ends what it takes back: SIGTERM, and SIGKILL 250 ms later."""
+    line = launched
+    line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=30"
+    line.environment |= {"RTB_AGENTS": "1:1", "RTB_EPOCH": "10"}
+    await start(line, units=2)
+    await line.until(lambda summary: summary.units.processing == 2)
+    (victim,) = agents_of(line)
+    os.kill(victim, signal.SIGTERM)
+    await deferLater(line.reactor, 0.25)
+    os.kill(victim, signal.SIGKILL)
+    await line.until(lambda _: kinds(line).get("returned") == 2)
+    assert line.sql("SELECT DISTINCT losses FROM units") == [(0,)]
     await line.until(lambda summary: summary.units.processing == 2)
 
 
@@ -156,3 +189,18 @@ async def test_alone_and_idle_an_agent_ends(launched: Line) -> None:
     agent = line.start("rtb-agent", AGENT_ALONE="2")
     assert await agent.life.ended.addTimeout(20, line.reactor) == 0
     assert "no leader for" in agent.log.read_text()
+
+
+@pytest.mark.long
+@ensure
+async def test_units_of_a_killed_agent_wait_again_within_1_s(
+    launched: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = launched
+    line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=900"
+    line.environment |= {"RTB_AGENTS": "4:4", "RTB_EPOCH": "10"}
+    await start(line, units=1)
+    took = await deaths(line, lambda: agents_of(line), count=20, each=2, all_busy=8)
+    with capsys.disabled():
+        print(f"\nunits of a killed local agent wait again, {spread(took)}")
+    assert took[18] <= 1, took

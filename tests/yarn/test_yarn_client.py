@@ -145,7 +145,7 @@ class _Impostor(Resource):
         (200, b"There is no active RM right now.", Gibberish),
         (200, b'{"name": 5}', Gibberish),
         (200, b"[]", Gibberish),
-        (404, b"not here", Gibberish),
+        (404, b"not here", Denied),
         (404, b'{"RemoteException": {"message": "no such thing"}}', Denied),
         (500, b'{"diagnostics": "broken"}', Denied),
         (307, b"This is standby RM.", Away),

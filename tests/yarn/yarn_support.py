@@ -77,6 +77,17 @@ class YarnLine:
             assert self.line.reactor.seconds() < until, f"{service}\n{self.line.logs()}"
             await deferLater(self.line.reactor, 0.2, lambda: None)
 
+    async def until_node(self, port: int, state: str) -> None:
+        """Return when YARN says of the node at *port* that it is *state*."""
+        until = self.line.reactor.seconds() + 90
+        while True:
+            nodes = await self.client.nodes()
+            (found,) = [node.state for name, node in nodes.items() if name.endswith(f":{port}")]
+            if found == state:
+                return
+            assert self.line.reactor.seconds() < until, nodes
+            await deferLater(self.line.reactor, 0.5)
+
     async def until_removed(self, container: str = "container_") -> None:
         """Return when no agent's process of this test is left."""
         until = self.line.reactor.seconds() + 20

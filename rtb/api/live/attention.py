@@ -19,7 +19,7 @@ def attention(
     picture: Mapping[str, Any], parts: Mapping[str, str], trouble: Trouble | None, now: float
 ) -> list[dict[str, Any]]:
     """Return what needs somebody, the worst first; empty where nothing does."""
-    items = [*_parts(parts), *_line(picture), *_agents(picture)]
+    items = [*_parts(parts), *_line(picture), *_dead(picture), *_agents(picture)]
     if trouble is not None:
         items += [*_errors(trouble), *_overdue(picture, trouble, now)]
     return items[:_SHOWN]
@@ -44,12 +44,20 @@ def _line(picture: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     active = [box for box in picture["boxes"] if box["active"]]
     if left and not active:
         yield _item("leader", "no leader reports: start twistd rtb-leader")
-    elif left and active and not any(box["slots"] for box in active):
+    elif left and active and not any(box["slots"] or "launcher" in box for box in active):
         yield _item("agents", "no agent is there to run units: start twistd rtb-agent")
     for box in picture["boxes"]:
+        if box["active"] and box.get("launcher", {}).get("problem"):
+            yield _item("launcher", f"box {box['box']}: {box['launcher']['problem']}")
         if not box["active"]:
             holds = " and units are still booked to it" if box["flying"] else ""
             yield _item("box", f"box {box['box']} has no leader{holds}", box=box["box"])
+
+
+def _dead(picture: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    dead = picture["queues"]["dead"]
+    if dead:
+        yield _item("dead", "in the queue dead: messages that could not be used", count=dead)
 
 
 def _agents(picture: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

@@ -11,6 +11,8 @@ __all__ = ["Flow", "Limit", "Peaks", "bottleneck"]
 _FULL = 0.8
 #: Seconds for which a stage that was full counts as full.
 _LATELY = 3.0
+#: Messages that the API is behind by when it, or the ledger, is what limits the line.
+_INBOX_FULL = 400
 
 
 @attrs.frozen
@@ -26,6 +28,8 @@ class Flow:
     slots: int
     leaders: int
     agents: int
+    #: Messages that wait to be booked.
+    inbox: int = 0
 
 
 @attrs.frozen
@@ -68,6 +72,8 @@ def bottleneck(flow: Flow) -> Limit:
         return Limit("leader", "no leader reports: nobody hands out units")
     if not flow.agents or not flow.slots:
         return Limit("agents", "no agent is there to run units")
+    if flow.inbox > _INBOX_FULL:
+        return Limit("ledger", f"{flow.inbox} messages wait to be booked")
     if flow.processing >= flow.slots * _FULL:
         return Limit("agents", f"{flow.processing} of {flow.slots} slots are busy")
     full = flow.held >= flow.capacity * _FULL

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from rtb.api.live.bottleneck import Flow
 from rtb.ledger import RUNNING_MOST, Glance
 from rtb.model.lifecycle import Status
@@ -56,6 +58,7 @@ def flow(painted: Mapping[str, Any]) -> Flow:
         slots=sum(box["slots"] for box in active),
         leaders=len(active),
         agents=painted["agents_alive"],
+        inbox=painted["queues"]["in"],
     )
 
 
@@ -72,8 +75,21 @@ def _short(text: str) -> str:
 
 
 def _box(row: tuple[Any, ...]) -> dict[str, Any]:
-    name, active, capacity, sent, queued, processing, utilization, slots, busy, _, flying = row
-    return {
+    (
+        name,
+        active,
+        capacity,
+        sent,
+        queued,
+        processing,
+        utilization,
+        slots,
+        busy,
+        _,
+        flying,
+        launcher,
+    ) = row
+    box = {
         "box": name,
         "active": active,
         "capacity": capacity,
@@ -85,6 +101,16 @@ def _box(row: tuple[Any, ...]) -> dict[str, Any]:
         "busy": busy if active else 0,
         "flying": flying,
     }
+    if launcher is not None:
+        box["launcher"] = _launcher(msgspec.json.decode(launcher))
+    return box
+
+
+def _launcher(says: dict[str, Any]) -> dict[str, str]:
+    """Return what a launcher does in one line, and what keeps it from doing better."""
+    counts = "{wanted} wanted, {starting} start, {running} run, {leaving} leave".format(**says)
+    state = f", service {says['state']}" if says["state"] else ""
+    return {"line": f"{says['kind']}: {counts}{state}", "problem": says["problem"][:200]}
 
 
 def _by_agent(glance: Glance) -> dict[str, list[dict[str, Any]]] | None:
@@ -100,13 +126,13 @@ def _by_agent(glance: Glance) -> dict[str, list[dict[str, Any]]] | None:
 def _agent(
     row: tuple[Any, ...], running: dict[str, list[dict[str, Any]]] | None, lost_after: float
 ) -> dict[str, Any]:
-    incarnation, name, host, box, presence, draining, slots, busy, seen, silent = row
+    incarnation, name, host, box, presence, draining, slots, busy, seen, silent, container = row
     lost = silent > lost_after
     units = [] if running is None else running.get(incarnation, [])
     return {
         "id": incarnation,
         "name": _short(name),
-        "host": _short(host),
+        "host": _short(f"{host} {container}".strip()),
         "box": box,
         "presence": "lost" if lost else "draining" if draining else presence,
         "slots": slots,
@@ -117,7 +143,7 @@ def _agent(
 
 
 def _order(row: tuple[Any, ...]) -> dict[str, Any]:
-    order, account, name, workload, created, finished, *counts = row
+    order, account, name, workload, created, finished, held, ending, *counts = row
     return {
         "id": order,
         "account": _short(account),
@@ -125,6 +151,8 @@ def _order(row: tuple[Any, ...]) -> dict[str, Any]:
         "workload": _short(workload),
         "created": _ms(created),
         "finished": _ms(finished),
+        "held": held,
+        "ending": ending,
         "units": counts,
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 
+from rtb.api.depths import Depths
 from rtb.api.live.bell import Bell
 from rtb.api.live.feed import Feed
 from rtb.api.live.waits import Waits
@@ -32,6 +33,7 @@ class Live(MultiService):
         reads: PageReads,
         readiness: Callable[[], Mapping[str, str]],
         bell: Bell,
+        depths: Depths,
         *,
         epoch: float,
         mark: str,
@@ -39,7 +41,7 @@ class Live(MultiService):
     ) -> None:
         super().__init__()
         self._reads = reads
-        watcher = Watcher(reads, readiness, reactor.seconds, wall, LOST_EPOCHS * epoch)
+        watcher = Watcher(reads, readiness, depths, reactor.seconds, wall, LOST_EPOCHS * epoch)
         self._waits = Waits(reactor, reads)
         self.feed = Feed(
             reactor, reads, watcher, self._waits, wall, mark=mark, version=version("rtb")

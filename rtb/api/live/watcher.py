@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rtb.api.depths import Depths
 from rtb.api.live.attention import attention
 from rtb.api.live.bottleneck import Peaks, bottleneck
 from rtb.api.live.lanes import Lanes
 from rtb.api.live.picture import ORDERS, TICKS, flow, paint
 from rtb.api.live.rates import OrderRates, Rates
+from rtb.broker.topology import DEAD, INBOX
 from rtb.errors import RtbError
 from rtb.ledger import Glance, PageReads, Trouble
 
@@ -33,12 +35,14 @@ class Watcher:
         self,
         reads: PageReads,
         readiness: Callable[[], Mapping[str, str]],
+        depths: Depths,
         seconds: Callable[[], float],
         wall: Callable[[], float],
         lost_after: float,
     ) -> None:
         self._reads = reads
         self._readiness = readiness
+        self._depths = depths
         self._seconds = seconds
         self._wall = wall
         self._lost_after = lost_after
@@ -89,6 +93,7 @@ class Watcher:
             self._trouble = await self._reads.trouble()
             self._trouble_at = self._seconds()
         painted = paint(glance, self._lost_after)
+        painted["queues"] = self._queues(painted)
         self._limit(painted)
         self._note_rates(painted)
         self._note_lanes(painted, glance)
@@ -104,6 +109,18 @@ class Watcher:
             counts = (sum(settled), settled[0], settled[1], held + processing + sum(settled))
             self._rates.add(at + offset, counts)
         self._primed = True
+
+    def _queues(self, painted: Mapping[str, Any]) -> dict[str, int]:
+        """Return what waits in RabbitMQ, as it was seen last, and have it looked at again."""
+        boxes = [box["box"] for box in painted["boxes"]]
+        self._depths.kick(boxes)
+        known = self._depths.known
+        return {
+            "out": sum(known.get(box, 0) for box in boxes),
+            "in": known[INBOX],
+            "dead": known[DEAD],
+            "again": self._depths.redelivered,
+        }
 
     def _limit(self, painted: dict[str, Any]) -> None:
         limit = bottleneck(self._peaks.of(flow(painted), self._seconds()))
@@ -149,6 +166,7 @@ def blank() -> dict[str, Any]:
     return {
         **paint(Glance(False, (0,) * 7, [], [], [], [], []), 0.0),
         "limit": {"what": "nothing", "why": "nothing is known yet"},
+        "queues": {"out": 0, "in": 0, "dead": 0, "again": 0},
         "rate": None,
         "eta": None,
     }

@@ -50,6 +50,7 @@ class _Change(msgspec.Struct, forbid_unknown_fields=True):
 class _UnitsChange(_Change, forbid_unknown_fields=True):
     status: list[Status] | Status = []
     prefix: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_MAX)] | None = None
+    unit: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None = None
     expect_count: Annotated[int, msgspec.Meta(ge=0)] | None = None
     priority: Annotated[int, msgspec.Meta(ge=-(2**15), lt=2**15)] | msgspec.UnsetType = (
         msgspec.UNSET
@@ -76,7 +77,8 @@ def read_change(body: bytes, verb: Verb, *, of_units: bool = False) -> Change:
     if not isinstance(asked, _UnitsChange):
         return Change(Filter(), None, asked.why, priority)
     statuses = frozenset(asked.status if isinstance(asked.status, list) else [asked.status])
-    return Change(Filter(statuses, asked.prefix), asked.expect_count, asked.why, priority)
+    chosen = Filter(statuses, asked.prefix, asked.unit)
+    return Change(chosen, asked.expect_count, asked.why, priority)
 
 
 def read_account(name: str, body: bytes) -> Account:

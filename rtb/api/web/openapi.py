@@ -12,9 +12,10 @@ import attrs
 import msgspec
 
 from rtb.api.web import shapes
+from rtb.model.intake import KINDS
 
 if TYPE_CHECKING:
-    from rtb.api.web.routes import Route
+    from rtb.api.web.table import Route
 
 __all__ = ["SAYS", "describe"]
 
@@ -32,6 +33,8 @@ _QUERY: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "window": ("How far back.", {"enum": ["5m", "1h", "24h"]}),
     "wait": ("Seconds to wait, at most 60, as 30 or 30s.", _TEXT),
     "until": ("What to wait for.", {"enum": ["done"]}),
+    "account": ("Only orders of this account.", _TEXT),
+    "loading": ("Those that load yet, in place of the others.", {"enum": ["true", "false"]}),
 }
 
 
@@ -42,8 +45,12 @@ class Says:
     answer: type[Any] | None = None
     kinds: tuple[str, ...] = (_JSON,)
     status: int = 200
+    #: Answered in place of it where nothing was done yet.
+    also: tuple[int, ...] = ()
     query: tuple[str, ...] = ()
     body: type[Any] | None = None
+    #: What else the body may be: lines, taken as they come.
+    lines: tuple[str, ...] = ()
     #: Problems beside those that every route has.
     problems: tuple[int, ...] = ()
 
@@ -59,10 +66,14 @@ SAYS: Mapping[str, Says] = {
     "go": Says(shapes.Going, problems=(403, 415)),
     "stop": Says(shapes.Going, problems=(403, 415)),
     "place": Says(
-        shapes.Placed, status=201, body=shapes.OrderToPlace, problems=(403, 413, 415, 422)
+        shapes.Placed,
+        status=201,
+        body=shapes.OrderToPlace,
+        lines=tuple(sorted(KINDS)),
+        problems=(403, 404, 409, 413, 415, 422, 429),
     ),
-    "orders": Says(shapes.OrderPage, query=("limit", "cursor")),
-    "order": Says(shapes.Order, query=("wait", "until"), problems=(404,)),
+    "orders": Says(shapes.OrderPage, query=("limit", "cursor", "account", "loading")),
+    "order": Says(shapes.OrderStory, query=("wait", "until"), problems=(404,)),
     "units": Says(
         shapes.UnitPage, (_JSON, _LINES), query=("status", "limit", "cursor"), problems=(404,)
     ),
@@ -73,7 +84,11 @@ SAYS: Mapping[str, Says] = {
         shapes.Changed, status=202, body=shapes.Change, problems=(403, 404, 409, 415, 422)
     ),
     "change_units": Says(
-        shapes.Changed, status=202, body=shapes.UnitsChange, problems=(403, 404, 409, 415, 422)
+        shapes.Changed,
+        status=202,
+        also=(200,),
+        body=shapes.UnitsChange,
+        problems=(403, 404, 409, 415, 422),
     ),
     "set_account": Says(shapes.Account, body=shapes.AccountToSet, problems=(403, 404, 415, 422)),
     "agents": Says(shapes.AgentList),
@@ -89,6 +104,7 @@ _PROBLEMS = {
     404: "There is no such thing.",
     409: "It is in use.",
     413: "The body is too large.",
+    429: "The account has as many open units as it may have.",
     415: "The body is not said to be JSON.",
     422: "It is JSON, but no order; `pointer` is the place.",
     503: "Something that this needs is away: try again.",
@@ -137,9 +153,10 @@ def _operation(route: Route, method: str, text: str) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if says.body is not None:
+        content = {_JSON: {"schema": _reference(says.body)}}
         operation["requestBody"] = {
-            "required": True,
-            "content": {_JSON: {"schema": _reference(says.body)}},
+            "required": route.body,
+            "content": content | {kind: {"schema": _TEXT} for kind in says.lines},
         }
     return operation
 
@@ -151,7 +168,8 @@ def _responses(says: Says) -> dict[str, Any]:
         for kind in says.kinds
     }
     problem = {"application/problem+json": {"schema": _reference(shapes.Problem)}}
-    responses = {str(says.status): {"description": "So it is.", "content": content}}
+    well = {"description": "So it is.", "content": content}
+    responses = dict.fromkeys(map(str, (says.status, *says.also)), well)
     for status in sorted({400, 503, *says.problems}):
         responses[str(status)] = {"description": _PROBLEMS[status], "content": problem}
     return responses

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
@@ -30,6 +31,8 @@ _KINDS = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+#: What only those need who read the source: indentation, and lines that are a comment.
+_ASIDES = re.compile(rb"^ +|^ *//.*\n|^ */\*\* .* \*/\n", re.MULTILINE)
 
 
 def wants_html(headers: Headers) -> bool:
@@ -68,7 +71,7 @@ class PageFiles:
         for entry in directory.iterdir():
             kind = _KINDS.get(f".{entry.name.rpartition('.')[2]}")
             if kind is not None:
-                content = entry.read_bytes()
+                content = _ASIDES.sub(b"", entry.read_bytes())
                 tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
                 self._files[entry.name] = File(
                     content, gzip.compress(content, 9, mtime=0), kind, tag

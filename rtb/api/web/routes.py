@@ -1,14 +1,11 @@
-"""Every route, in one table; each parses, asks the desk one thing, and renders the answer."""
+"""What each route does: it parses, asks the desk one thing, and renders the answer."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Awaitable, Callable, Mapping
-from hashlib import sha256
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
 
-import attrs
 import msgspec
 from klein import Klein
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -16,90 +13,30 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.http import CACHED
 
-from rtb.api.web.asking import limited, shielded, within
-from rtb.api.web.changes import read_account, read_change
-from rtb.api.web.desk import READY, WINDOWS, Desk, Live, Metrics, Page, Readiness
+from rtb.api.web.asking import shielded
+from rtb.api.web.desk import READY, WINDOWS, Desk, Live, Metrics, Readiness
 from rtb.api.web.guard import check_body_type, check_origin
 from rtb.api.web.openapi import describe
+from rtb.api.web.orders import OrderResources
 from rtb.api.web.pages import HTML, PAGE_HEADERS, PageFiles, takes_gzip, wants_html
 from rtb.api.web.problem import Problem, not_found
-from rtb.api.web.query import Query, id_in_path, idempotency_key
-from rtb.api.web.request import JSON, ApiRequest
-from rtb.api.web.stream import NDJSON, Stream
+from rtb.api.web.query import Query
+from rtb.api.web.request import ApiRequest
+from rtb.api.web.table import ROUTES, Answer, Route
 from rtb.api.web.watching import EVENT_STREAM, Watching
 from rtb.errors import RtbError
 from rtb.model.names import BadNameError, check_box
-from rtb.model.orders import read_order
-from rtb.model.verbs import Verb
 from rtb.ops.metrics import CONTENT_TYPE as METRICS
 
-__all__ = ["ANSWER_SECONDS", "ROUTES", "Answer", "Resources", "Route", "make_app"]
+__all__ = ["Resources", "make_app"]
 
-#: Whoever asks has an answer after this long, whatever is away.
-ANSWER_SECONDS = 1.8
-#: The last lines of a stream are loaded, and the order is opened, within this.
-LOAD_SECONDS = 90.0
 #: Who watches the live feed holds a connection; there are some left for those who ask.
 STREAMS_MOST = 1200
-_PAGE = 100
 _FIRST = 20
 _AGENT_MAX = 255
-_VERB = f"any({', '.join(Verb)}):verb"
 
 
-@attrs.frozen
-class Answer:
-    """What a resource says."""
-
-    value: object
-    status: HTTPStatus = HTTPStatus.OK
-    headers: Mapping[str, str] = {}
-    #: Of what kind the value is; bytes of any other kind than JSON go out as they are.
-    kind: str = JSON
-
-
-@attrs.frozen
-class Route:
-    """One row of the table."""
-
-    path: str
-    methods: tuple[str, ...]
-    resource: str
-    #: Does it change anything? Then who asks is checked, and HEAD is refused.
-    changes: bool = False
-    #: Does it need a body?
-    body: bool = False
-
-
-ROUTES = (
-    Route("/", ("GET",), "summary"),
-    Route("/page/<name>", ("GET",), "page_file"),
-    Route("/openapi.json", ("GET",), "openapi"),
-    Route("/events", ("GET",), "events"),
-    Route("/trace", ("GET",), "trace"),
-    Route("/next", ("GET",), "next_units"),
-    Route("/go", ("GET", "POST"), "go", changes=True),
-    Route("/stop", ("POST",), "stop", changes=True),
-    Route("/orders", ("POST",), "place", changes=True, body=True),
-    Route("/orders", ("GET",), "orders"),
-    Route("/orders/<id>", ("GET",), "order"),
-    Route("/orders/<id>/units", ("GET",), "units"),
-    Route("/orders/<id>/forecast", ("GET",), "forecast"),
-    Route(f"/orders/<id>/<{_VERB}>", ("POST",), "change_order", changes=True),
-    Route(f"/orders/<id>/units/<{_VERB}>", ("POST",), "change_units", changes=True),
-    Route("/fair", ("GET",), "fair"),
-    Route("/accounts/<name>", ("POST",), "set_account", changes=True, body=True),
-    Route("/units/<id>", ("GET",), "unit"),
-    Route("/agents", ("GET",), "agents"),
-    Route("/agents/<agent>/drain", ("POST",), "drain", changes=True),
-    Route("/leaders/<box>", ("DELETE",), "forget_leader", changes=True),
-    Route("/livez", ("GET",), "livez"),
-    Route("/readyz", ("GET",), "readyz"),
-    Route("/metrics", ("GET",), "metrics"),
-)
-
-
-class Resources:
+class Resources(OrderResources):
     """What each route does."""
 
     def __init__(
@@ -111,18 +48,11 @@ class Resources:
         metrics: Metrics,
         random: Callable[[], float],
     ) -> None:
-        self._reactor = reactor
-        self._desk = desk
-        self._live = live
+        super().__init__(reactor, desk, live)
         self._readiness = readiness
         self._metrics = metrics
         self._random = random
         self._page = PageFiles()
-
-    def _ask(
-        self, ask: Callable[..., Awaitable[Any]], *args: object, **kwargs: object
-    ) -> Deferred[Any]:
-        return within(self._reactor, ANSWER_SECONDS, ask, *args, **kwargs)
 
     async def summary(self, request: ApiRequest) -> Answer:
         """Say how things are: to browsers as a page, to everybody else as JSON."""
@@ -198,119 +128,6 @@ class Resources:
         """Stop claiming; what is on its way goes on."""
         return Answer(await self._ask(self._desk.set_going, False))
 
-    async def place(self, request: ApiRequest) -> Answer:
-        """Take an order."""
-        if request.upload is not None:
-            ending = Deferred.fromCoroutine(_awaited(request.upload.end()))
-            placed = await limited(self._reactor, LOAD_SECONDS, ending)
-        else:
-            key = idempotency_key(request.requestHeaders)
-            body = request.content.read()
-            fingerprint = sha256(b"application/json\n" + body).hexdigest()
-            placed = await self._ask(self._desk.place, read_order(body), key, fingerprint)
-        return Answer(placed, HTTPStatus.CREATED, {"Location": f"/orders/{placed['id']}"})
-
-    async def orders(self, request: ApiRequest) -> Answer:
-        """Show orders, a page at a time."""
-        query = Query(
-            request.args, "limit", "cursor", "account", "label", "loading", many=("label",)
-        )
-        page = await self._ask(
-            self._desk.orders,
-            query.limit(_PAGE),
-            query.cursor(),
-            account=query.text("account"),
-            labels=query.pairs("label"),
-            loading=query.switch("loading", False),
-        )
-        return _page("orders", page)
-
-    async def order(self, request: ApiRequest, id: str) -> Answer:  # noqa: A002
-        """Show one order, at once or when all its units have come to their end."""
-        order = id_in_path(id, "order")
-        query = Query(request.args, "wait", "until")
-        query.choice("until", "done")
-        seconds = query.wait()
-        found = _present("order", await self._ask(self._desk.order, order))
-        if seconds and found["finished_at"] is None and request.method != b"HEAD":
-            await shielded(maybeDeferred(self._live.until_done, order, seconds))
-            found = _present("order", await self._ask(self._desk.order, order))
-        return Answer(found)
-
-    async def change_order(self, request: ApiRequest, id: str, verb: str) -> Answer:  # noqa: A002
-        """Do something to an order; its units follow."""
-        order, what = id_in_path(id, "order"), Verb(verb)
-        asked = read_change(request.content.read(), what)
-        units = _present(
-            "order",
-            await self._ask(self._desk.change_order, order, what, asked.why, asked.priority),
-        )
-        return Answer({"id": order, "verb": what, "units": units}, HTTPStatus.ACCEPTED)
-
-    async def change_units(self, request: ApiRequest, id: str, verb: str) -> Answer:  # noqa: A002
-        """Do something to the units that a filter finds: count them first, then say the count."""
-        order, what = id_in_path(id, "order"), Verb(verb)
-        asked = read_change(request.content.read(), what, of_units=True)
-        units = _present(
-            "order", await self._ask(self._desk.count_units, order, what, asked.filter)
-        )
-        answer = {"id": order, "verb": what, "units": units}
-        if asked.expect_count is None:
-            hint = f'nothing was done: repeat it with "expect_count": {units}'
-            return Answer({**answer, "hint": hint})
-        if asked.expect_count != units:
-            raise Problem(
-                HTTPStatus.CONFLICT, f"the filter finds {units} units by now", units=units
-            )
-        await self._ask(
-            self._desk.change_units, order, what, asked.filter, units, asked.why, asked.priority
-        )
-        return Answer(answer, HTTPStatus.ACCEPTED)
-
-    async def forecast(self, request: ApiRequest, id: str) -> Answer:  # noqa: A002
-        """Say when an order goes on and ends, and why it waits."""
-        return _found("order", await self._ask(self._desk.forecast, id_in_path(id, "order")))
-
-    async def fair(self, request: ApiRequest) -> Answer:
-        """Show what each account has, and what is due to it."""
-        Query(request.args)
-        return Answer({"accounts": await self._ask(self._desk.fair)})
-
-    async def set_account(self, request: ApiRequest, name: str) -> Answer:
-        """Give an account a weight, a cap, or both; make it if it is new."""
-        account = read_account(name, request.content.read())
-        return Answer(
-            await self._ask(
-                self._desk.set_account, name, account.weight, account.cap, account.sets_cap
-            )
-        )
-
-    async def units(self, request: ApiRequest, id: str) -> Answer | None:  # noqa: A002
-        """Show an order's units, a page at a time or all in a stream."""
-        order = id_in_path(id, "order")
-        if NDJSON in request.requestHeaders.getRawHeaders("Accept", [""])[0].lower():
-            await self._stream(request, order)
-            return None
-        query = Query(request.args, "status", "limit", "cursor")
-        page = await self._ask(
-            self._desk.units, order, query.status(), query.limit(_PAGE), query.cursor()
-        )
-        return _page("units", _present("order", page))
-
-    async def _stream(self, request: ApiRequest, order: int) -> None:
-        status = Query(request.args, "status").status()
-        _present("order", await self._ask(self._desk.order, order))
-        if request.method == b"HEAD":
-            request.setHeader(b"Content-Type", NDJSON)
-            return
-        batches = self._desk.all_units(order, status)
-        stream = Stream(self._reactor, request, batches, ANSWER_SECONDS)
-        await shielded(Deferred.fromCoroutine(stream.run()))
-
-    async def unit(self, request: ApiRequest, id: str) -> Answer:  # noqa: A002
-        """Show one unit and all that happened to it."""
-        return _found("unit", await self._ask(self._desk.unit, id_in_path(id, "unit")))
-
     async def agents(self, request: ApiRequest) -> Answer:
         """Show the agents, as their leaders saw them last."""
         return Answer({"agents": await self._ask(self._desk.agents)})
@@ -349,25 +166,6 @@ class Resources:
     async def metrics(self, request: ApiRequest) -> Answer:
         """Show everything that is counted, for Prometheus."""
         return Answer(await self._ask(self._metrics.scrape), kind=METRICS)
-
-
-async def _awaited(what: Awaitable[Any]) -> Any:
-    return await what
-
-
-def _present(what: str, found: Any) -> Any:
-    if found is None:
-        raise not_found(f"{what} of that id")
-    return found
-
-
-def _found(what: str, found: object) -> Answer:
-    return Answer(_present(what, found))
-
-
-def _page(name: str, page: Page) -> Answer:
-    cursor = None if page.cursor is None else str(page.cursor)
-    return Answer({name: page.items, "cursor": cursor})
 
 
 def make_app(resources: Resources) -> Klein:

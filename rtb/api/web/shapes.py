@@ -50,6 +50,31 @@ class Counts(msgspec.Struct):
     total: int
 
 
+class Launcher(msgspec.Struct):
+    """What starts and ends agents, and how far it is."""
+
+    kind: Literal["local", "yarn"]
+    wanted: int
+    starting: int
+    running: int
+    leaving: int
+    state: str
+    problem: str
+
+
+class Launched(msgspec.Struct):
+    """An agent that a launcher started."""
+
+    agent: str
+    name: str
+    host: str
+    presence: str
+    slots: int
+    busy: int
+    container: str
+    log: str
+
+
 class Leader(msgspec.Struct):
     """A box, and what its leader reported last."""
 
@@ -65,6 +90,8 @@ class Leader(msgspec.Struct):
     workloads: list[str]
     agents: int
     reported_at: Time
+    launcher: Launcher | msgspec.UnsetType = msgspec.UNSET
+    launched: list[Launched] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Summary(msgspec.Struct):
@@ -75,7 +102,14 @@ class Summary(msgspec.Struct):
     leaders: list[Leader]
 
 
-class NextUnit(msgspec.Struct):
+class Waits(msgspec.Struct):
+    """Why something waits: a code, and a sentence."""
+
+    code: str
+    why: str
+
+
+class NextUnit(Waits, kw_only=True):
     """A unit that waits."""
 
     id: Id
@@ -153,6 +187,8 @@ class Order(msgspec.Struct):
     held_why: str | None
     created_at: Time
     finished_at: Time | None
+    #: Since then its units are gone, and only what stands here is left.
+    pruned_at: Time | None
 
 
 class OrderPage(msgspec.Struct):
@@ -160,6 +196,24 @@ class OrderPage(msgspec.Struct):
 
     orders: list[Order]
     cursor: str | None
+
+
+class Deed(msgspec.Struct, kw_only=True):
+    """What somebody did to an order, or by a filter to units of it."""
+
+    at: Time
+    verb: str
+    units: int
+    status: list[UnitStatus] = []
+    prefix: str | None = None
+    why: str = ""
+    priority: int | None = None
+
+
+class OrderStory(Order, kw_only=True):
+    """An order with its counts, and what people did to it last."""
+
+    history: list[Deed]
 
 
 class Unit(msgspec.Struct):
@@ -177,6 +231,8 @@ class Unit(msgspec.Struct):
     held_at: Time | None
     result: Any
     error: str | None
+    #: Why it waits, where it does; not in a stream.
+    waits: Waits | None = None
 
 
 class UnitPage(msgspec.Struct):
@@ -187,9 +243,16 @@ class UnitPage(msgspec.Struct):
 
 
 class Forecast(msgspec.Struct):
-    """When an order goes on and ends, and why it waits."""
+    """When an order goes on and ends, and why it waits; null where nobody can know."""
 
     order: Id
+    code: str
+    why: str
+    rank: int | None
+    starts_at: Time | None
+    ends_at: Time | None
+    ends_in: float | None
+    ends_between: list[Time] | None
 
 
 class Share(msgspec.Struct):
@@ -223,6 +286,7 @@ class UnitsChange(Change):
 
     status: list[UnitStatus] = []
     prefix: str | None = None
+    unit: Id | None = None
     expect_count: int | None = None
 
 
@@ -260,6 +324,10 @@ class Event(msgspec.Struct):
     ran: float | None
     why: str = ""
     output: str = ""
+    priority: int | None = None
+    #: Where its agent ran, and where to read what that printed, if a launcher started it.
+    container: str = ""
+    log: str = ""
 
 
 class UnitStory(Unit, kw_only=True):
@@ -283,6 +351,8 @@ class Agent(msgspec.Struct):
     busy: int
     workloads: list[str]
     seen_at: Time
+    container: str
+    log: str
 
 
 class AgentList(msgspec.Struct):

@@ -10,7 +10,8 @@ from twisted.internet.task import deferLater
 
 from rtb.leader.yarn.answers import Node, Service, YarnError
 from rtb.leader.yarn.client import YarnClient
-from rtb.leader.yarn.spec import OURS, Plan
+from rtb.leader.yarn.reconcile import foreign
+from rtb.leader.yarn.spec import Plan
 
 __all__ = ["Finding", "check"]
 
@@ -105,7 +106,7 @@ def _room(nodes: dict[str, Node], plan: Plan) -> Finding:
 def _service(there: Service | None, plan: Plan) -> Finding:
     if there is None:
         return Finding("service", f"{plan.service} is not there yet, and made when it is needed")
-    if not there.version.startswith(OURS):
+    if foreign(there):
         said = f"{plan.service} is not one of rtb's: choose another RTB_YARN_SERVICE"
         return Finding("service", said, good=False)
     return Finding("service", f"{plan.service} is {there.state}")

@@ -42,6 +42,7 @@ _LOOK, _CREATE, _DESTROY = 30.0, 60.0, 90.0
 _PAUSE = 0.5
 _ROUNDS = 3
 _UNKNOWN_SERVICE = 404004
+_API_OFF = "is the Services API of {} on (yarn.webapp.api-service.enable)?"
 
 
 class Unsure(Away):
@@ -83,10 +84,9 @@ class YarnClient:
         """Return the service *name*; None if there is none of this user."""
         code, body = await self._call("GET", _path(name))
         if code == 404:
-            said = self._json(body)
-            # A 404 is also the answer to a broken request, and of whoever has no such API.
-            if isinstance(said, dict) and said.get("code") == _UNKNOWN_SERVICE:
+            if self._is_unknown(body):
                 return None
+            raise Denied(f"{words(body) or 'not found'} (404): {_API_OFF.format(self.manager)}")
         self._expect(code, body, 200)
         return read(body, Service, self.manager)
 
@@ -163,6 +163,14 @@ class YarnClient:
             raise Gibberish(f"{self.manager} did not answer as YARN does") from None
 
     # ---- calls
+
+    def _is_unknown(self, body: bytes) -> bool:
+        """Is it of the Services API, and about the service? So answers also who has no such API."""
+        try:
+            said = self._json(body)
+        except Gibberish:
+            return False
+        return isinstance(said, dict) and said.get("code") == _UNKNOWN_SERVICE
 
     def _json(self, body: bytes) -> Any:
         return read(body, object, self.manager)

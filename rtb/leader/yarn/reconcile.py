@@ -22,6 +22,7 @@ __all__ = [
     "Step",
     "decide",
     "drifted",
+    "foreign",
 ]
 
 #: The states in which a service has ended, or lies half-made.
@@ -111,13 +112,13 @@ def decide(now: Situation) -> Step:
     if service is None:
         return Create(now.wanted) if now.wanted else Rest()
     is_over = service.state in _OVER
-    if service.agents is None and not service.version and not is_over:
-        return Rest()  # no news: it starts, or its ApplicationMaster is away for a moment
-    if not _is_ours(service, is_over):
+    if foreign(service):
         return Rest(
             f"the service {service.name!r} ({service.state}, version {service.version!r}) is not "
             "one of rtb's: choose another RTB_YARN_SERVICE, or remove it yourself"
         )
+    if service.agents is None and not service.version and not is_over:
+        return Rest()  # no news: it starts, or its ApplicationMaster is away for a moment
     if is_over:
         return Destroy(f"it is {service.state}", failed=True) if now.over >= _SURE_OVER else Rest()
     if 0 <= service.lifetime < now.lifetime / 2:
@@ -137,11 +138,13 @@ def decide(now: Situation) -> Step:
     )
 
 
-def _is_ours(service: Service, is_over: bool) -> bool:
-    """Did a leader make *service*? Of one that is over YARN does not say the version."""
-    if is_over and not service.version:
-        return service.name.startswith(_PREFIX)
-    return service.version.startswith(OURS)
+def foreign(service: Service) -> bool:
+    """Is it known that no leader made *service*?"""
+    if service.version:
+        return not service.version.startswith(OURS)
+    if service.state in _OVER:  # of which YARN does not say the version
+        return not service.name.startswith(_PREFIX)
+    return service.agents is not None  # one that starts says nothing yet
 
 
 def drifted(service: Service | None, version: str) -> bool:

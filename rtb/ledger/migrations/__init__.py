@@ -19,7 +19,7 @@ from rtb.model.lifecycle import CLOSING, MOVES
 if TYPE_CHECKING:
     from rtb.settings import Database
 
-__all__ = ["migrate"]
+__all__ = ["migrate", "missing"]
 
 #: Advisory lock that one migrating process holds.
 _LOCK = 0x52544201
@@ -36,7 +36,7 @@ async def migrate(reactor: Any, database: Database, *, seed_count: int | None = 
     :raises SchemaError: a file was edited after it was applied, or a newer rtb was here
     :raises LedgerUnavailableError: PostgreSQL cannot be reached
     """
-    lane = Lane(reactor, database, limit=_LIMIT)
+    lane = Lane(reactor, database, op="migrate", limit=_LIMIT)
     try:
         await lane.run(QUERIES["lock_schema"], {"lock": _LOCK})
         done = []
@@ -49,6 +49,20 @@ async def migrate(reactor: Any, database: Database, *, seed_count: int | None = 
             await lane.run(QUERIES["seed"], {"count": seed_count})
         await lane.run(QUERIES["unlock_schema"], {"lock": _LOCK})
         return done
+    finally:
+        lane.close()
+
+
+async def missing(reactor: Any, database: Database) -> list[tuple[str, str]]:
+    """Return the files, by name and text, that :func:`migrate` would apply; change nothing.
+
+    :raises SchemaError: as :func:`migrate`
+    :raises LedgerUnavailableError: PostgreSQL cannot be reached
+    """
+    lane = Lane(reactor, database, op="migrate", limit=_LIMIT)
+    try:
+        ((known,),) = await lane.run(QUERIES["has_migrations"])
+        return _missing(dict(await lane.run(QUERIES["known_migrations"])) if known else {})
     finally:
         lane.close()
 

@@ -80,11 +80,16 @@ WITH moves AS MATERIALIZED (
       JOIN lifecycle c ON c.status = d.former AND c.kind = t.kind
      ORDER BY t.n
 )
-SELECT m.unit, m.attempt, d.kind,
-       coalesce(m.attempt <= l.attempt, g.ledger_id IS NULL) AS known,
-       l.active IS NOT DISTINCT FROM m.attempt AS open,
-       coalesce(d.delayed, false) AS delayed
-  FROM moves m
-  LEFT JOIN gate g ON g.ledger_id = %(ledger)s::text
-  LEFT JOIN locked l ON l.id = m.unit
-  LEFT JOIN decided d ON d.id = l.id AND d.attempt = m.attempt;
+SELECT v.* FROM (
+    SELECT m.unit, m.attempt, d.kind,
+           coalesce(m.attempt <= l.attempt, g.ledger_id IS NULL) AS known,
+           l.active IS NOT DISTINCT FROM m.attempt AS open,
+           coalesce(d.delayed, false) AS delayed,
+           d.kind IS NOT DISTINCT FROM m.kind AS as_said
+      FROM moves m
+      LEFT JOIN gate g ON g.ledger_id = %(ledger)s::text
+      LEFT JOIN locked l ON l.id = m.unit
+      LEFT JOIN decided d ON d.id = l.id AND d.attempt = m.attempt
+) v
+ -- What went as it was said needs no word.
+ WHERE NOT (v.as_said AND v.known AND v.open) OR v.delayed;

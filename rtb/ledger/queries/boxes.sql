@@ -20,9 +20,13 @@ UPDATE boxes b
        utilization = %(utilization)s::float8,
        slots = %(slots)s::integer, busy = %(busy)s::integer, workloads = %(workloads)s::text[],
        launcher = %(launcher)s::json,
-       seen = e.epoch - CASE WHEN %(gone)s::boolean THEN 3 ELSE 0 END, reported_at = now(),
+       -- A leader that still speaks of another ledger would drop what is claimed for it.
+       seen = CASE WHEN %(ledger)s::text IN ('', g.ledger_id)
+                   THEN e.epoch - CASE WHEN %(gone)s::boolean THEN 3 ELSE 0 END
+                   ELSE b.seen END,
+       reported_at = now(),
        manned = CASE WHEN %(slots)s::integer > 0 THEN e.epoch ELSE b.manned END
-  FROM epochs e
+  FROM epochs e CROSS JOIN gate g
  WHERE b.name = %(box)s::text AND b.leader = %(leader)s::text
 RETURNING b.id;
 
@@ -39,6 +43,13 @@ WITH box AS (
 ), gone AS (
     DELETE FROM agents USING box
      WHERE box_id = box.id AND incarnation <> ALL (%(agent)s::text[])
+), placed AS (
+    -- Once per agent; again where its log was not known yet.
+    INSERT INTO containers (incarnation, container, log)
+    SELECT s.agent, s.container, s.log
+      FROM box, shown s LEFT JOIN agents known ON known.incarnation = s.agent
+     WHERE s.container <> '' AND s.log IS DISTINCT FROM known.log
+    ON CONFLICT (incarnation) DO UPDATE SET log = EXCLUDED.log
 )
 INSERT INTO agents AS a
     (incarnation, box_id, name, host, presence, slots, busy, workloads, seen_at, container, log)
@@ -70,18 +81,6 @@ SELECT g.ledger_id, b.leader, g.going,
 
 -- name: box_names
 SELECT name FROM boxes ORDER BY name;
-
--- name: claimable
--- The boxes that have room now, while there is anything to claim.
-SELECT b.name
-  FROM boxes b
-  JOIN box_states s USING (id)
-  CROSS JOIN gate g
-  LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
- WHERE g.going AND s.active AND NOT s.recalled
-   AND b.capacity > coalesce(c.sent + c.queued, 0)
-   AND EXISTS (SELECT FROM shares WHERE workload = ANY (b.workloads) AND ready > 0)
- ORDER BY b.capacity - coalesce(c.sent + c.queued, 0) DESC;
 
 -- name: forget_box
 WITH box AS (

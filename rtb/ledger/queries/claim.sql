@@ -1,19 +1,19 @@
 -- name: lock_gate
 -- Comes right before `claim`, in the same transaction: a snapshot taken before the lock was got
 -- would count from before a competitor's claim.
-UPDATE gate SET claims = claims + 1 WHERE one AND going;
+UPDATE gate SET claims = claims + 1 WHERE one AND going AND restored_at IS NULL;
 
 -- name: claim
 -- Opens up to :most attempts for a box (:box, or the one with the most room), in fair order.
 WITH candidates AS MATERIALIZED (
-    SELECT b.id, b.name, b.workloads, e.epoch, g.ledger_id,
+    SELECT b.id, b.name, b.leader, b.workloads, e.epoch, g.ledger_id, g.attempts_from,
            b.capacity - coalesce(c.sent + c.queued, 0) AS free
       FROM boxes b
       JOIN box_states s USING (id)
       CROSS JOIN gate g
       CROSS JOIN epochs e
       LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
-     WHERE (b.name = %(box)s::text OR %(box)s::text IS NULL) AND g.going
+     WHERE (b.name = %(box)s::text OR %(box)s::text IS NULL) AND g.going AND g.restored_at IS NULL
        AND s.active AND NOT s.recalled  -- only while its leader reports
        AND b.capacity > coalesce(c.sent + c.queued, 0)
        AND EXISTS (SELECT FROM shares WHERE workload = ANY (b.workloads) AND ready > 0)
@@ -29,7 +29,8 @@ WITH candidates AS MATERIALIZED (
 ), moved AS (
     UPDATE units u
        SET status = 'sent', ready = false, box_id = box.id,
-           attempt = u.attempt + 1, active = u.attempt + 1
+           attempt = greatest(u.attempt, box.attempts_from) + 1,
+           active = greatest(u.attempt, box.attempts_from) + 1
       FROM locked, box
      WHERE u.id = locked.id
     RETURNING u.id, u.attempt, u.round, u.order_id, u.name, u.payload, u.priority
@@ -41,7 +42,7 @@ WITH candidates AS MATERIALIZED (
     SELECT moved.id, round, attempt, 'claimed', box.name FROM moved, box
 )
 SELECT m.id, m.attempt, a.name, a.weight, o.priority, o.workload, o.time_limit, o.id, m.name,
-       m.payload::text, m.priority, box.ledger_id, box.name, (SELECT count(*) FROM candidates)
+       m.payload::text, m.priority, box.ledger_id, box.name, box.leader, (SELECT count(*) FROM candidates)
   FROM moved m
   CROSS JOIN box
   JOIN picked p ON p.unit_id = m.id

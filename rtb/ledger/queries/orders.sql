@@ -44,7 +44,7 @@ UPDATE gate SET going = %(going)s WHERE one RETURNING going;
 
 -- name: order_page
 SELECT o.id, a.name, o.name, o.workload, o.priority, o.created_at, o.finished_at, o.labels,
-       o.state, o.not_before, o.held_at, o.held_why, o.max_failures, o.time_limit,
+       o.state, o.not_before, o.held_at, o.held_why, o.max_failures, o.time_limit, p.began_at,
        rtb_rate(c.pace, c.paced_at, c.begun_at),
        (SELECT json_agg(json_build_object('verb', e.verb, 'followed', e.followed) ORDER BY e.id)
           FROM errands e WHERE e.order_id = o.id),
@@ -52,6 +52,7 @@ SELECT o.id, a.name, o.name, o.workload, o.priority, o.created_at, o.finished_at
   FROM orders o
   JOIN accounts a ON a.id = o.account_id
   JOIN counters c ON c.kind = 'order' AND c.id = o.id
+  LEFT JOIN pruned p ON p.order_id = o.id
  WHERE o.id < %(before)s AND (o.state = 'loading') = %(loading)s AND o.state <> 'discarded'
    AND o.labels @> %(labels)s::jsonb
    AND (%(account)s::text IS NULL OR a.name = %(account)s)
@@ -60,7 +61,7 @@ SELECT o.id, a.name, o.name, o.workload, o.priority, o.created_at, o.finished_at
 
 -- name: order
 SELECT o.id, a.name, o.name, o.workload, o.priority, o.created_at, o.finished_at, o.labels,
-       o.state, o.not_before, o.held_at, o.held_why, o.max_failures, o.time_limit,
+       o.state, o.not_before, o.held_at, o.held_why, o.max_failures, o.time_limit, p.began_at,
        rtb_rate(c.pace, c.paced_at, c.begun_at),
        (SELECT json_agg(json_build_object('verb', e.verb, 'followed', e.followed) ORDER BY e.id)
           FROM errands e WHERE e.order_id = o.id),
@@ -68,10 +69,12 @@ SELECT o.id, a.name, o.name, o.workload, o.priority, o.created_at, o.finished_at
   FROM orders o
   JOIN accounts a ON a.id = o.account_id
   LEFT JOIN counters c ON c.kind = 'order' AND c.id = o.id
+  LEFT JOIN pruned p ON p.order_id = o.id
  WHERE o.id = %(order)s AND o.state <> 'discarded';
 
 -- name: order_exists
-SELECT FROM orders WHERE id = %(order)s AND state IN ('open', 'cancelling');
+SELECT state = 'pruned' FROM orders
+ WHERE id = %(order)s AND state IN ('open', 'cancelling', 'pruned');
 
 -- name: unit_page
 SELECT u.id, u.order_id, u.name, u.status, u.attempt, u.round, u.failures, u.losses,
@@ -94,8 +97,27 @@ SELECT u.id, u.order_id, u.name, u.status, u.attempt, u.round, u.failures, u.los
  WHERE u.id = %(unit)s;
 
 -- name: history
-SELECT at, round, attempt, kind, who, ran, detail::text
-  FROM events WHERE unit_id = %(unit)s ORDER BY id;
+SELECT e.at, e.round, e.attempt, e.kind, e.who, e.ran, e.detail::text, c.container, c.log
+  FROM events e
+  LEFT JOIN containers c
+    ON e.kind = 'processing' AND c.incarnation = substring(e.who FROM '[^/]*$')
+ WHERE e.unit_id = %(unit)s ORDER BY e.id;
+
+-- name: deeds_of_unit
+-- What people did to a unit without moving it: with its whole order, or by a filter.
+SELECT d.at, d.verb, true, d.why, d.priority
+  FROM units u JOIN deeds d ON d.order_id = u.order_id
+ WHERE u.id = %(unit)s AND d.whole AND d.verb IN ('hold', 'release', 'priority')
+UNION ALL
+SELECT n.at, d.verb, false, d.why, d.priority
+  FROM deeds_of_units n JOIN deeds d ON d.id = n.deed_id
+ WHERE n.unit_id = %(unit)s
+ ORDER BY 1;
+
+-- name: deeds
+-- What people did to an order or to units of it, the newest first.
+SELECT at, verb, whole, statuses::text[], prefix, why, priority, units
+  FROM deeds WHERE order_id = %(order)s ORDER BY id DESC LIMIT %(limit)s;
 
 -- name: summary
 SELECT g.going, c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c.cancelled

@@ -39,17 +39,20 @@ SELECT o.account_id, o.workload, o.state, o.held_at IS NOT NULL,
 -- name: workload_of_order
 SELECT workload FROM orders WHERE id = %(order)s;
 
--- name: place_of_unit
--- How many ready units of its order go before it; counted no further than to :most.
-SELECT u.order_id, u.status, u.held_at IS NOT NULL,
+-- name: places_of_units
+-- Those of :units, all of one order, that wait, and how many ready units of it go before each;
+-- counted no further than to :most.
+WITH line AS MATERIALIZED (
+    SELECT id, row_number() OVER (ORDER BY priority DESC, id) - 1 AS earlier
+      FROM (SELECT id, priority FROM units WHERE line = %(order)s
+             ORDER BY priority DESC, id LIMIT %(most)s) first
+)
+SELECT u.id, u.held_at IS NOT NULL,
        CASE WHEN u.not_before IS NOT NULL
             THEN greatest(extract(epoch FROM u.not_before - now()), 0)::float8 END, u.ready,
-       (SELECT count(*) FROM (
-           SELECT FROM units p
-            WHERE p.line = u.order_id
-              AND (p.priority > u.priority OR p.priority = u.priority AND p.id < u.id)
-            LIMIT %(most)s) earlier)
-  FROM units u WHERE u.id = %(unit)s;
+       coalesce(l.earlier, %(most)s)
+  FROM units u LEFT JOIN line l ON l.id = u.id
+ WHERE u.id = ANY (%(units)s::bigint[]) AND u.order_id = %(order)s AND u.status = 'waiting';
 
 -- name: fair
 SELECT a.id, a.name, a.weight, a.cap,

@@ -9,7 +9,7 @@ SELECT g.going, g.claims, c.waiting, c.sent, c.queued, c.processing, c.success, 
 SELECT b.name, b.seen >= e.epoch - 2, b.capacity, coalesce(c.sent, 0), coalesce(c.queued, 0),
        coalesce(c.processing, 0), b.utilization, b.slots, b.busy,
        extract(epoch FROM b.reported_at)::float8,
-       EXISTS (SELECT FROM flights f WHERE f.box_id = b.id)
+       EXISTS (SELECT FROM flights f WHERE f.box_id = b.id), b.launcher::text
   FROM boxes b
  CROSS JOIN epochs e
   LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
@@ -18,7 +18,8 @@ SELECT b.name, b.seen >= e.epoch - 2, b.capacity, coalesce(c.sent, 0), coalesce(
 
 -- name: page_agents
 SELECT a.incarnation, a.name, a.host, b.name, a.presence, a.draining, a.slots, a.busy,
-       extract(epoch FROM a.seen_at)::float8, extract(epoch FROM now() - a.seen_at)::float8
+       extract(epoch FROM a.seen_at)::float8, extract(epoch FROM now() - a.seen_at)::float8,
+       a.container
   FROM agents a
   JOIN boxes b ON b.id = a.box_id
  ORDER BY a.name, a.incarnation
@@ -44,6 +45,7 @@ WITH opened AS (
 )
 SELECT o.id, a.name, o.name, o.workload, extract(epoch FROM o.created_at)::float8,
        extract(epoch FROM o.finished_at)::float8,
+       o.held_at IS NOT NULL, o.state = 'cancelling',
        c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c.cancelled
   FROM (SELECT * FROM opened UNION ALL SELECT * FROM finished) o
   JOIN accounts a ON a.id = o.account_id
@@ -101,8 +103,9 @@ SELECT (i - 1) * %(bins)s / %(total)s AS bin, min(id),
  ORDER BY 1;
 
 -- name: page_total
-SELECT waiting + sent + queued + processing + success + error + cancelled
-  FROM counters WHERE kind = 'order' AND id = %(order)s;
+SELECT waiting + sent + queued + processing + success + error + cancelled, o.state = 'pruned'
+  FROM counters c JOIN orders o ON o.id = c.id
+ WHERE c.kind = 'order' AND c.id = %(order)s;
 
 -- name: page_sample
 -- Several APIs may write the same 5 s: the last one wins.
@@ -168,13 +171,14 @@ SELECT g.going, t.waiting, t.sent, t.queued, t.processing, t.success, t.error, t
           JOIN counters c ON c.kind = 'order' AND c.id = o2.id AND c.waiting > 0),
        (SELECT json_object_agg(status, extract(epoch FROM oldest)::float8)::text FROM age),
        (SELECT json_agg(json_build_array(busy, extract(epoch FROM now() - seen_at)::float8))::text
-          FROM agents)
+          FROM agents),
+       ARRAY(SELECT name FROM boxes ORDER BY name)
   FROM gate g, counters t WHERE t.kind = 'total' AND t.id = 0;
 
 -- name: agents
 SELECT a.incarnation, a.name, a.host, b.name,
        CASE WHEN a.draining THEN 'draining' ELSE a.presence END, a.slots, a.busy, a.workloads,
-       a.seen_at
+       a.seen_at, a.container, a.log
   FROM agents a
   JOIN boxes b ON b.id = a.box_id
  ORDER BY a.name, a.incarnation

@@ -13,6 +13,12 @@ CREATE TABLE IF NOT EXISTS migrations (
 );
 SELECT name, sha256 FROM migrations;
 
+-- name: has_migrations
+SELECT to_regclass('migrations') IS NOT NULL;
+
+-- name: known_migrations
+SELECT name, sha256 FROM migrations;
+
 -- name: note_migration
 INSERT INTO migrations (name, sha256) VALUES (%(name)s, %(sha256)s);
 

@@ -18,9 +18,14 @@ WITH marked AS (
     SELECT id, 'cancel', true, '{waiting,sent,queued,processing}', %(why)s, -1,
            9223372036854775807
       FROM marked
+), counted AS (
+    SELECT c.id, c.waiting + c.sent + c.queued + c.processing AS units
+      FROM marked JOIN counters c ON c.kind = 'order' AND c.id = marked.id
+), told AS (
+    INSERT INTO deeds (order_id, verb, whole, why, units)
+    SELECT id, 'cancel', true, %(why)s, units FROM counted
 )
-SELECT c.waiting + c.sent + c.queued + c.processing
-  FROM marked JOIN counters c ON c.kind = 'order' AND c.id = marked.id;
+SELECT units FROM counted;
 
 -- name: discard_order
 -- A load that a person took back, or that nobody goes on with.
@@ -38,44 +43,68 @@ SELECT rtb_lock_order(%(order)s);
 WITH marked AS (
     UPDATE orders SET held_at = coalesce(held_at, now()), held_why = %(why)s
      WHERE id = %(order)s AND state = 'open' RETURNING id
+), counted AS (
+    SELECT c.id, c.waiting FROM marked JOIN counters c ON c.kind = 'order' AND c.id = marked.id
+), told AS (
+    INSERT INTO deeds (order_id, verb, whole, why, units)
+    SELECT id, 'hold', true, %(why)s, waiting FROM counted
 )
-SELECT c.waiting FROM marked JOIN counters c ON c.kind = 'order' AND c.id = marked.id;
+SELECT waiting FROM counted;
 
 -- name: release_order
 SELECT rtb_lock_order(%(order)s);
 WITH marked AS (
     UPDATE orders SET held_at = NULL, held_why = NULL
      WHERE id = %(order)s AND state = 'open' RETURNING id
+), counted AS (
+    SELECT c.id, c.waiting FROM marked JOIN counters c ON c.kind = 'order' AND c.id = marked.id
+), told AS (
+    INSERT INTO deeds (order_id, verb, whole, why, units)
+    SELECT id, 'release', true, %(why)s, waiting FROM counted
 )
-SELECT c.waiting FROM marked JOIN counters c ON c.kind = 'order' AND c.id = marked.id;
+SELECT waiting FROM counted;
 
 -- name: prioritize_order
 WITH marked AS (
     UPDATE orders SET priority = %(priority)s
      WHERE id = %(order)s AND state = 'open' RETURNING id
+), counted AS (
+    SELECT c.id, c.waiting FROM marked JOIN counters c ON c.kind = 'order' AND c.id = marked.id
+), told AS (
+    INSERT INTO deeds (order_id, verb, whole, why, priority, units)
+    SELECT id, 'priority', true, %(why)s, %(priority)s, waiting FROM counted
 )
-SELECT c.waiting FROM marked JOIN counters c ON c.kind = 'order' AND c.id = marked.id;
+SELECT waiting FROM counted;
 
 -- name: count_units
 -- How many units a filter finds. Only what a verb may touch counts.
 SELECT count(*) FROM units u
  WHERE u.order_id = %(order)s AND u.status = ANY (%(statuses)s::unit_status[])
    AND (%(held)s::boolean IS NULL OR (u.held_at IS NOT NULL) = %(held)s)
-   AND (%(prefix)s::text IS NULL OR starts_with(u.name, %(prefix)s));
+   AND (%(prefix)s::text IS NULL OR starts_with(u.name, %(prefix)s))
+   AND (%(unit)s::bigint IS NULL OR u.id = %(unit)s);
 
 -- name: ask_units
--- Units are to follow. The order's row is locked against a cancel that would be forgotten.
+-- Units are to follow; a single one is found by where it is. The order's row is locked against a cancel that would be forgotten.
 WITH held AS MATERIALIZED (
     SELECT id FROM orders WHERE id = %(order)s AND state = 'open' FOR SHARE
 ), capped AS MATERIALIZED (
     SELECT rtb_check_cap(o.account_id, %(more)s) FROM held JOIN orders o ON o.id = held.id
      WHERE %(more)s > 0
+), told AS (
+    INSERT INTO deeds (order_id, verb, whole, statuses, prefix, why, priority, units)
+    SELECT id, %(verb)s, false, %(statuses)s::unit_status[], %(prefix)s, %(why)s,
+           CASE WHEN %(verb)s = 'priority' THEN %(priority)s END, %(units)s
+      FROM held WHERE (SELECT count(*) FROM capped) >= 0
+    RETURNING id
 )
-INSERT INTO errands (order_id, verb, whole, statuses, prefix, why, priority, position, upto)
+INSERT INTO errands
+    (order_id, verb, whole, statuses, prefix, why, priority, position, upto, deed_id)
 SELECT held.id, %(verb)s, false, %(statuses)s::unit_status[], %(prefix)s, %(why)s, %(priority)s,
-       CASE WHEN %(verb)s = 'cancel' THEN -1 ELSE 0 END,
-       (SELECT coalesce(max(id), 0) FROM units WHERE order_id = held.id)
-  FROM held WHERE (SELECT count(*) FROM capped) >= 0
+       CASE WHEN %(unit)s::bigint IS NOT NULL THEN %(unit)s::bigint - 1
+            WHEN %(verb)s = 'cancel' THEN -1 ELSE 0 END,
+       coalesce(%(unit)s::bigint, (SELECT max(id) FROM units WHERE order_id = held.id), 0), told.id
+  FROM held, told
 RETURNING id;
 
 -- name: next_errand
@@ -173,6 +202,10 @@ WITH errand AS MATERIALIZED (
     SELECT id, round + 1, attempt, 'retried', 'a person',
            CASE WHEN why <> '' THEN json_build_object('why', why) END
       FROM locked WHERE verb = 'retry' ORDER BY id
+), noted AS (
+    INSERT INTO deeds_of_units (unit_id, deed_id)
+    SELECT l.id, e.deed_id FROM locked l, errand e
+     WHERE e.deed_id IS NOT NULL AND e.verb <> 'retry' ORDER BY l.id
 ), walked AS (
     UPDATE errands e
        SET position = coalesce((SELECT max(id) FROM chosen), e.position),

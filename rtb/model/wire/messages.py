@@ -117,6 +117,9 @@ class Out(msgspec.Struct, kw_only=True):
     ledger: _Text
     box: _Text
     units: list[Unit]
+    #: The incarnation that led the box when they were claimed. They may have been given up since
+    #: then if it is not the reader's.
+    leader: _Text = ""
 
 
 class Track(msgspec.Struct, kw_only=True):
@@ -236,6 +239,8 @@ class Report(msgspec.Struct, kw_only=True):
     workloads: list[_Text]
     units: list[UnitKey]
     agents: list[AgentState] = []
+    #: An answer is wanted at once: it holds units that may have been given up.
+    asks: bool = False
     launcher: Launching | None = None
 
 
@@ -329,6 +334,9 @@ class Control(msgspec.Struct, kw_only=True):
     recalled: bool = False
     #: Leaders whose reports were refused, since another one was adopted after them: begin anew.
     refused: list[str] = []
+    #: Numbers of reports of ``leader`` that this answers: what they name, and ``closed`` does not,
+    #: was open when they were applied.
+    answered: list[int] = []
 
 
 class Barrier(msgspec.Struct, kw_only=True):

@@ -21,12 +21,13 @@ export function toast(text) {
   toast.timer = setTimeout(() => say($("toast"), ""), 5000);
 }
 
-async function send(method, path, done) {
+async function send(method, path, done, body) {
   try {
-    const answer = await fetch(path, { method, headers: { Accept: "application/json" } });
-    if (answer.ok) return toast(done);
-    const problem = await answer.json().catch(() => ({}));
-    toast(problem.detail || `refused: ${answer.status}`);
+    const headers = { Accept: "application/json", ...(body && { "Content-Type": "application/json" }) };
+    const answer = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+    const said = await answer.json().catch(() => ({}));
+    if (answer.ok) { if (done) toast(done); return said; }
+    toast(said.detail || `refused: ${answer.status}`);
   } catch {
     toast("no answer: it may or may not have happened");
   }
@@ -54,4 +55,26 @@ export async function forget(name) {
   const held = box ? box.sent + box.queued + box.processing : 0;
   const text = held ? `${units(held)} are still booked to it, so it will be refused until they are back.` : "Its leader does not report. It comes back by itself when one does.";
   if (await ask(`Forget box ${name}?`, text, "Forget")) await send("DELETE", `leaders/${encodeURIComponent(name)}`, `Box ${name} is forgotten.`);
+}
+
+const VERBS = {
+  retry: "begins another round|begin another round",
+  cancel: "is cancelled|are cancelled, those that run as well",
+  hold: "is kept back until somebody releases it|are kept back until somebody releases them; what was handed out finishes",
+  release: "may be handed out again",
+};
+
+/** Do *verb* to *order*, or to one unit of it (whose name is *order*'s then). */
+export async function change(order, verb, unit) {
+  const name = order.name || `order ${order.id}`, some = `orders/${order.id}/units/${verb}`;
+  let n = 1;
+  // Asked without a count, the API only says how many there are.
+  if (!unit) n = verb === "hold" || verb === "release" ? order.units[0] : ((await send("POST", some, "", {})) || {}).units;
+  if (n === undefined || !await ask(`${verb} ${name}?`, `${units(n)} ${VERBS[verb].split("|").at(n === 1 ? 0 : -1)}.`, verb)) return;
+  const done = `${name}: ${verb}, ${units(n)}.`;
+  // A single unit may begin again whatever became of it.
+  const status = verb === "retry" ? ["success", "error", "cancelled"] : [];
+  if (unit) await send("POST", some, done, { unit, status, expect_count: n });
+  else if (verb === "retry") await send("POST", some, done, { expect_count: n });
+  else await send("POST", `orders/${order.id}/${verb}`, done, {});
 }

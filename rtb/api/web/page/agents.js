@@ -27,7 +27,8 @@ export function note(view, now, errors) {
 
 export function agents(view, open) {
   const box = $("agents");
-  say($("agents-of"), view.agents_total > view.agents.length ? `${view.agents.length} of ${view.agents_total}, last 60 s` : "last 60 s");
+  const starts = view.boxes.map((one) => (one.launcher ? `${one.launcher.line}; ` : "")).join("");
+  say($("agents-of"), `${starts}${view.agents_total > view.agents.length ? `${view.agents.length} of ${view.agents_total}, ` : ""}last 60 s`);
   if (!view.agents.length) {
     box.rtbKeys = null;
     box.replaceChildren(el("li", { class: "calm" }, "No agent has been heard yet: twistd rtb-agent starts one."));

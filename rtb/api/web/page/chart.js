@@ -78,7 +78,7 @@ export function draw() {
       series: [{}, { ...gap, stroke: css("--f-success"), fill: `color-mix(in srgb, ${css("--f-success")} 16%, transparent)` }, { ...gap, stroke: css("--f-error"), width: 2 }, { ...gap, stroke: css("--f-queued"), dash: [4, 4] }] },
     data.slice(0, 4), box),
     new uPlot({ ...common, hooks, height: 58, scales: { y: { range: [0, 100] } },
-      axes: [{ ...axis, size: 20, space: 70, values: [[3600, "{HH}:{mm}", null, null, null, null, null, null, 1], [60, "{HH}:{mm}", null, null, null, null, null, null, 1], [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]] }, { ...axis, size: 40, splits: [0, 50, 100], values: (u, splits) => splits.map((v) => (v === 50 ? "" : `${v}%`)) }],
+      axes: [{ ...axis, size: 20, space: 70, values: [[3600, "{HH}:{mm}"], [60, "{HH}:{mm}"], [1, "{HH}:{mm}:{ss}"]].map((one) => [...one, ...Array(6).fill(null), 1]) }, { ...axis, size: 40, splits: [0, 50, 100], values: (u, splits) => splits.map((v) => (v === 50 ? "" : `${v}%`)) }],
       series: [{}, { ...gap, stroke: css("--f-sent"), fill: `color-mix(in srgb, ${css("--f-sent")} 22%, transparent)` }] },
     [data[0], data[4]], box),
   ];
@@ -90,7 +90,7 @@ function legend(index) {
   const entry = (look, name, value) => el("span", {}, el("span", { class: `key ${look}` }), `${name} `, el("b", {}, value));
   $("legend").replaceChildren(
     entry("success", "success", `${rate(data[1][i])}/s`), entry("error", "error", `${rate(data[2][i])}/s`),
-    entry("taken", "taken", `${rate(data[3][i])}/s`), entry("fill", "tracker", data[4][i] === null || data[4][i] === undefined ? "–" : `${data[4][i]} %`));
+    entry("taken", "taken", `${rate(data[3][i])}/s`), entry("fill", "tracker", data[4][i] == null ? "–" : `${data[4][i]} %`));
 }
 
 export function resize() {

@@ -1,6 +1,8 @@
 // Elements, numbers and times. Text only ever becomes text: nothing here parses HTML.
 export const STATUSES = ["waiting", "sent", "queued", "processing", "success", "error", "cancelled"];
 export const LETTERS = { waiting: "W", sent: "S", queued: "Q", processing: "▶", success: "✓", error: "✕", cancelled: "⊘" };
+// What can happen to a unit: its sign, and in words.
+export const KINDS = { claimed: ["→", "given to"], queued: ["Q", "in the tracker of"], processing: ["▶", "run by"], success: ["✓", "success"], error: ["✕", "error"], failed: ["✕", "failed, tried again"], returned: ["↩", "given back"], lost: ["!", "lost with its agent"], rescued: ["↩", "taken back"], cancelled: ["⊘", "cancelled"], retried: ["↻", "another round"], held: ["⏸", "held by"], released: ["▷", "released by"], prioritized: ["⇅", "given another priority by"] };
 export const BAR = ["success", "error", "cancelled", "processing", "queued", "sent", "waiting"];
 
 export const $ = (id) => document.getElementById(id);
@@ -8,11 +10,11 @@ export const $ = (id) => document.getElementById(id);
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
+    if (value == null || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
+  element.append(...children.filter((child) => child != null));
   return element;
 }
 
@@ -75,11 +77,11 @@ export function clock(ms) {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 export function rate(value) {
-  if (value === null || value === undefined) return "–";
+  if (value == null) return "–";
   return value >= 100 ? number(Math.round(value)) : value >= 9.95 ? value.toFixed(0) : value.toFixed(1);
 }
 export function span(seconds) {
-  if (seconds === null || seconds === undefined) return "–";
+  if (seconds == null) return "–";
   const s = Math.max(0, Math.round(seconds));
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} m ${two(s % 60)} s`;

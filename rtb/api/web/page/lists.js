@@ -1,8 +1,8 @@
 // What needs somebody, and the orders.
 import { $, bar, clock, el, fillBar, list, number, rate, say, span, STATUSES } from "./dom.js";
-import { forget, go } from "./actions.js";
+import { change, forget, go } from "./actions.js";
 
-const SIGNS = { error: "✕", down: "✕", lost: "✕", overdue: "⏳", go: "▶", leader: "!", agents: "!", box: "!", unvouched: "!" };
+const SIGNS = { error: "✕", down: "✕", lost: "✕", dead: "✕", overdue: "⏳", go: "▶", leader: "!", agents: "!", box: "!", unvouched: "!" };
 
 export function attention(view, open) {
   const items = view.attention;
@@ -33,6 +33,7 @@ function make(item, open) {
   const button = (text, done) => act.append(el("button", { class: "small", onclick: done }, text));
   if (item.unit) button("look", () => open.unit(element.rtbItem.unit));
   if (item.order) button("order", () => open.order(element.rtbItem.order));
+  if (item.kind === "error" && item.orders === 1) button("retry", () => change({ id: item.order }, "retry"));
   if (item.action === "go") button("go", go);
   if (item.box) button("forget", () => forget(item.box));
   return element;
@@ -84,7 +85,7 @@ export function orders(view, filter, chosen, open) {
     parts.progress.setAttribute("aria-label", `${settled} of ${total} done`);
     say(parts.done, `${total ? Math.floor((100 * settled) / total) : 100} %`);
     say(parts.speed, order.finished ? "–" : rate(order.rate));
-    say(parts.left, order.finished ? "done" : order.eta ? span(order.eta) : "–");
+    say(parts.left, order.finished ? "done" : order.ending ? "ends" : order.held ? "held" : order.eta ? span(order.eta) : "–");
     say(parts.age, span(((order.finished || view.now()) - order.created) / 1000));
   });
 }

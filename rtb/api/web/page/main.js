@@ -1,15 +1,14 @@
 // Puts the page together: state from the first HTML, then from the event stream.
-import { $, clock, el, list, say, STATUSES } from "./dom.js";
+import { $, clock, el, KINDS, list, say, STATUSES } from "./dom.js";
 import { Feed } from "./feed.js";
 import { header, parts, pipeline, strip } from "./strip.js";
-import { attention, orders } from "./lists.js";
+import { attention, counts, orders } from "./lists.js";
 import { mosaic } from "./units.js";
 import * as lanes from "./agents.js";
 import * as chart from "./chart.js";
 import * as drawer from "./drawer.js";
-import { go, know, stop } from "./actions.js";
+import { change, go, know, stop } from "./actions.js";
 
-const TICK = { claimed: "given out", queued: "queued", processing: "runs", success: "✓ success", error: "✕ error", failed: "✕ failed", returned: "↩ given back", lost: "! lost", rescued: "↩ taken back", cancelled: "⊘ cancelled", retried: "↻ again" };
 const first = JSON.parse($("state").textContent);
 let view = first, cells = null, held = null, dirty = true, version = null, wasStale = false;
 let skew = 0; // the API's clock minus ours
@@ -80,7 +79,9 @@ function paint() {
   parts(view, feed.stale);
   attention(view, open);
   orders(view, filter, chosen, open);
-  mosaic(cells, view.orders.find((order) => order.id === chosen), filter.status, open);
+  const order = view.orders.find((one) => one.id === chosen);
+  mosaic(cells, order, filter.status, open);
+  verbs(order);
   lanes.agents(view, open);
   ticker();
   const wheels = $("wheels");
@@ -95,9 +96,18 @@ function paint() {
   }
 }
 
+/** What can be done to the order that is shown. */
+function verbs(order) {
+  const has = order ? counts(order) : {}, can = [];
+  if (has.error) can.push("retry");
+  if (has.waiting && !order.ending) can.push(order.held ? "release" : "hold");
+  if (has.waiting + has.sent + has.queued + has.processing && !order.ending) can.push("cancel");
+  list($("order-acts"), can, (verb) => verb, (verb) => el("button", { class: "small", onclick: () => change(view.orders.find((one) => one.id === chosen), verb) }, verb), () => {});
+}
+
 function ticker() {
   list($("ticker"), [...view.ticker].reverse(), (tick) => tick[0], ([, at, unit, name, kind, who, ran]) => el("li", {},
-    `${clock(at)} `, el("button", { onclick: () => open.unit(unit) }, name), " ", el("b", {}, TICK[kind] || kind), kind === "claimed" || !who ? "" : ` ${who}`, ran ? ` ${ran.toFixed(1)} s` : ""), () => {});
+    `${clock(at)} `, el("button", { onclick: () => open.unit(unit) }, name), " ", el("b", {}, (KINDS[kind] || [kind]).join(" ")), who ? ` ${who}` : "", ran ? ` ${ran.toFixed(1)} s` : ""), () => {});
 }
 
 function only(status) {
@@ -147,15 +157,16 @@ function theme() {
   chart.draw();
 }
 
-$("wheels").addEventListener("click", () => (view.going ? stop() : go()));
-$("pause").addEventListener("click", hold);
-$("theme").addEventListener("click", theme);
-$("help").addEventListener("click", () => $("keys").showModal());
+const on = (id, done, kind = "click") => $(id).addEventListener(kind, done);
+on("wheels", () => (view.going ? stop() : go()));
+on("pause", hold);
+on("theme", theme);
+on("help", () => $("keys").showModal());
 $("drawer-close").addEventListener("click", () => { drawer.close(); remember(); });
-$("tiles").addEventListener("click", (event) => { const tile = event.target.closest("button.tile"); if (tile) only(tile.dataset.status); });
-$("windows").addEventListener("click", (event) => { if (event.target.dataset.window) chart.choose(event.target.dataset.window); });
-$("search").addEventListener("input", (event) => { filter.text = event.target.value; if (!filter.text) filter.found = null; find(); dirty = true; });
-$("search").addEventListener("keydown", (event) => { if (event.key === "Enter" && /^\d+$/.test(filter.text.trim())) open.order(Number(filter.text)); });
+on("tiles", (event) => { const tile = event.target.closest("button.tile"); if (tile) only(tile.dataset.status); });
+on("windows", (event) => { if (event.target.dataset.window) chart.choose(event.target.dataset.window); });
+on("search", (event) => { filter.text = event.target.value; if (!filter.text) filter.found = null; find(); dirty = true; }, "input");
+on("search", (event) => { if (event.key === "Enter" && /^\d+$/.test(filter.text.trim())) open.order(Number(filter.text)); }, "keydown");
 window.addEventListener("resize", () => chart.resize());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.draw());
 document.addEventListener("keydown", (event) => {

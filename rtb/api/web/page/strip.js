@@ -2,7 +2,7 @@
 import { $, bar, clock, el, fillBar, list, number, rate, say, span, svg, units } from "./dom.js";
 
 const TILES = ["waiting", "queued", "processing", "success", "error"];
-const STAGE_OF = { go: "backlog", work: "backlog", leader: "tracker", dispatch: "tracker", "hand-out": "tracker", agents: "agents" };
+const STAGE_OF = { ledger: "done", go: "backlog", work: "backlog", leader: "tracker", dispatch: "tracker", "hand-out": "tracker", agents: "agents" };
 
 export function strip(view) {
   const { units: counts, rate: rates } = view;
@@ -61,6 +61,8 @@ export function pipeline(view) {
     item.rtb.gauge.firstChild.setAttribute("class", `f-${stage.look || "waiting"}`);
     item.rtb.gauge.firstChild.setAttribute("width", (100 * Math.min(1, stage.fill || 0)).toFixed(1));
   });
+  const { out, in: inbox, dead, again } = view.queues;
+  say($("queues"), `RabbitMQ: ${number(out)} out · ${number(inbox)} in · ${number(dead)} dead · ${number(again)} again`);
   const limit = $("limit");
   if (limit.rtbSays !== view.limit.what + view.limit.why) {
     limit.rtbSays = view.limit.what + view.limit.why;

@@ -19,7 +19,7 @@ export function mosaic(state, order, status, open) {
   if (state.cells === undefined) {
     box.className = "units";
     box.replaceChildren();
-    say($("units-hint"), "Too many to draw one by one: the bar of the order shows them.");
+    say($("units-hint"), state.pruned ? "Its units were pruned: only the counts are left." : "Too many to draw one by one: the bar of the order shows them.");
     return;
   }
   if (drawn.order !== state.order || drawn.ids.length !== state.cells.length) {

@@ -1,0 +1,1 @@
+"""``rtb chaos yarn``: kills on a real private cluster, checked from outside as every other run."""
