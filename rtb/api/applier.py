@@ -103,7 +103,9 @@ class Applier:
             self.tally.stale += stale
             verdicts, bad = await self._move(ledger, moves, along)
             along = None
-            await self._look_ahead(ledger, verdicts, reports)
+            await self._look_ahead(
+                ledger, verdicts, [report for report in reports if report.leader in current]
+            )
             dead += bad
             if gone := {verdict.key for verdict in verdicts if not verdict.open}:
                 for report in reports:
@@ -256,8 +258,6 @@ class Applier:
         if isinstance(message, Barrier):
             if message.epoch:
                 await self._books.end_epoch(message.ledger, message.epoch)
-                await self._lineage.doubt_if_ahead(message.ledger, message.epoch)
-                self._stop_if_restored()
                 self._follower.kick()
                 failpoint.hit("a11")
             await self._give_up(await self._books.forsaken(), Kind.RESCUED)

@@ -44,11 +44,6 @@ class Lineage:
         if not self.problem:
             self._say(why)
 
-    async def doubt_if_ahead(self, ledger: str, epoch: int) -> None:
-        """A barrier for *epoch* of *ledger* came: somebody has seen that epoch begin."""
-        if await self._books.is_ahead(ledger, epoch):
-            await self.doubt(ledger, f"a barrier speaks of its epoch {epoch}")
-
     def _say(self, why: str) -> None:
         self.problem = "PostgreSQL was restored to an earlier state: run `rtb ledger renew`"
         self._log.error("{problem} ({why})", problem=self.problem, why=why)

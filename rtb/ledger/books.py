@@ -305,13 +305,6 @@ class Books:
         """End *epoch* of *ledger*, if it is the current one."""
         await self._flushes.run(QUERIES["end_epoch"], {"ledger": ledger, "epoch": epoch})
 
-    async def is_ahead(self, ledger: str, epoch: int) -> bool:
-        """Is this *ledger*, at an earlier epoch than *epoch*?"""
-        ((ahead,),) = await self._flushes.run(
-            QUERIES["is_ahead"], {"ledger": ledger, "epoch": epoch}
-        )
-        return bool(ahead)
-
     async def is_restored(self) -> bool:
         """Was it noticed that PostgreSQL was restored to an earlier state?"""
         ((restored,),) = await self._claims.run(QUERIES["restored"])

@@ -190,6 +190,6 @@ def test_a_launcher_is_shown_and_what_keeps_it_back_needs_somebody() -> None:
         "yarn: 8 wanted, 2 start, 0 run, 1 leave, service ACCEPTED"
     )
     assert painted["agents"][0]["host"] == "node:1 container_1"
-    items = attention(painted, {}, None, 0.0)
+    items = attention({**painted, "queues": {"dead": 0}}, {}, None, 0.0)
     # That no agent is there yet is the launcher's affair.
     assert [item["text"] for item in items] == ["box outbox: no ResourceManager is there"]

@@ -4,11 +4,6 @@ SELECT restored_at IS NOT NULL FROM gate;
 -- name: note_restored
 UPDATE gate SET restored_at = coalesce(restored_at, now()) WHERE ledger_id = %(ledger)s;
 
--- name: is_ahead
--- Does the ledger say that it is younger than something that was said of it?
-SELECT EXISTS (SELECT FROM gate g, epochs e
-                WHERE g.ledger_id = %(ledger)s AND e.epoch < %(epoch)s);
-
 -- name: before_renewal
 SELECT g.ledger_id, g.restored_at IS NOT NULL, (SELECT count(*) FROM flights),
        c.waiting, c.success + c.error + c.cancelled
