@@ -34,12 +34,16 @@ def values(name: str, key: str) -> list[str]:
     reason="systemd-analyze is not here: it comes with Debian's package systemd",
 )
 def test_systemd_takes_them(tmp_path: Path) -> None:
+    # It is looked for, and a checkout's path may have a space.
+    twistd = tmp_path / "twistd"
+    twistd.symlink_to(Path(sys.executable).with_name("twistd"))
+    units = tmp_path / "units"
+    units.mkdir()
     for file in UNITS.iterdir():
-        # Where this checkout has it: it is looked for.
-        twistd = str(Path(sys.executable).with_name("twistd"))
-        (tmp_path / file.name).write_text(file.read_text().replace("/opt/rtb/bin/twistd", twistd))
+        text = file.read_text().replace("/opt/rtb/bin/twistd", str(twistd))
+        (units / file.name).write_text(text)
     checked = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *map(str, sorted(tmp_path.iterdir()))],
+        ["systemd-analyze", "verify", "--man=no", *map(str, sorted(units.iterdir()))],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert (checked.returncode, checked.stderr) == (0, "")
