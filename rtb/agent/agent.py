@@ -367,8 +367,7 @@ class Agent(Service):
         await self._client.publish(self._post.track(self._state()))
 
     async def _track_safely(self) -> None:
-        said = self._client.publish(self._post.track(self._state()))
-        said.addTimeout(1.0, self._reactor)
+        said = self._client.publish(self._post.track(self._state())).addTimeout(1.0, self._reactor)
         await said.addErrback(lambda failure: self._log.debug("left unsaid"))
 
     def _state(self) -> Track:

@@ -1,6 +1,6 @@
 """What a unit and an agent cost: CPU time of each role and server, memory, and the leader's share.
 
-    python bench/agents.py        # about two minutes; docs/yarn.md has its figures
+    python bench/costs.py        # about two minutes; docs/yarn.md has its figures
 
 Real processes on private servers settle no-op units, then idle with few agents and with many. What
 a leader spends on one word of an agent, where there are 1,000 of them, is measured on its own
