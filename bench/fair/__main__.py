@@ -156,7 +156,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> None:
     try:
         await sandbox.start()
         bench = Bench(reactor, sandbox, directory, options.units)
-        for part in options.parts:
+        for part in PARTS if "all" in options.parts else options.parts:
             began = reactor.seconds()
             await getattr(bench, part)()
             shown(part=part, seconds=round(reactor.seconds() - began))
@@ -171,7 +171,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> None:
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="bench/fairness", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=list(PARTS))
+    parser.add_argument("parts", nargs="*", choices=["all", *PARTS], default="all")
     parser.add_argument("--units", type=int, default=10_000_000, help="waiting units of the pick")
     parser.add_argument("--plot", type=Path, default=Path("docs/fairness.svg"))
     options = parser.parse_args()

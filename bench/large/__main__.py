@@ -172,7 +172,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> None:
     try:
         await sandbox.start()
         bench = Bench(reactor, sandbox, directory, options)
-        for part in options.parts:
+        for part in PARTS if "all" in options.parts else options.parts:
             await getattr(bench, part)()
         print(json.dumps(bench.answer))
     finally:
@@ -184,7 +184,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> None:
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="bench/scale", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=list(PARTS))
+    parser.add_argument("parts", nargs="*", choices=["all", *PARTS], default="all")
     parser.add_argument("--units", type=int, default=10_000_000, help="waiting units of `flat`")
     parser.add_argument("--settled", type=int, default=5_000_000, help="units that `settled` does")
     parser.add_argument("--seconds", type=float, default=120, help="how long `held` holds")

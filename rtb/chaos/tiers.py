@@ -35,7 +35,7 @@ class Tier:
         )
 
 
-#: What a run has of everything. Kills of roles by failpoints come on top.
+#: What a run of push and release has of everything. Kills of roles by failpoints come on top.
 _ROLES = {
     "kill api": 3,
     "kill leader": 3,
@@ -79,11 +79,21 @@ TIERS: Mapping[str, Tier] = {
         runs=60,
         units=500,
         gap=1.2,
-        faults=_ROLES,
+        faults={
+            "kill api": 3,
+            "kill leader": 3,
+            "kill agent": 4,
+            "kill two roles": 1,
+            "kill postgres": 1,
+            "forged words": 1,
+        },
         turns=(
-            {"kill rabbit": 1, "freeze postgres": 1},
-            {"wipe rabbit": 1, "freeze rabbit": 1},
-            {"memory alarm": 1, "freeze postgres": 1},
+            {"freeze agent": 1, "silent link": 1, "kill rabbit": 1},
+            {"freeze leader": 1, "cut link": 1, "wipe rabbit": 1},
+            {"freeze api": 1, "step a clock": 1, "memory alarm": 1, "freeze postgres": 1},
+            {"freeze agent": 1, "slow link": 1, "kill rabbit": 1, "bad messages": 1},
+            {"half-closed link": 1, "end a role": 1, "wipe rabbit": 1},
+            {"silent link": 1, "freeze rabbit": 1, "memory alarm": 1, "freeze postgres": 1},
         ),
         failpoints=5,
         long=12.0,

@@ -193,9 +193,9 @@ class LocalLauncher:
         if self._crew is None or (self._next is not None and self._next.active()):
             return
         while self.size < self._wanted:
+            if self._delay and self._count(_Stage.STARTING):
+                break  # one is enough to see whether they start now, and it has not told yet
             self._start()
-            if self._delay:
-                break  # one is enough to see whether they start now
 
     def _start(self) -> None:
         container = _PREFIX + self._token()

@@ -179,7 +179,7 @@ async def test_agents_that_cannot_start_are_tried_again_later_and_shown(launched
     assert "ended before it said hello" in launcher(summary)["problem"]
     await deferLater(line.reactor, 4.0, lambda: None)
     logs = list((line.directory / "agents").iterdir())
-    # Three at first, and then one after 1, 2, 4 ... s.
+    # Three at first, and then one at a time, 1, 2, 4 ... s after the last has failed.
     assert len(logs) <= 3 + math.log2(time.monotonic() - began + 1) + 1
 
 
