@@ -33,10 +33,11 @@ class Holding:
     since: float
     stage: Stage = Stage.RUNNING
     running: Running | None = None
+    #: As the agent's state shows it.
+    held: Held = attrs.field(init=False)
 
-    @property
-    def held(self) -> Held:
-        """As the agent's state shows it."""
+    @held.default
+    def _held(self) -> Held:
         return Held(self.unit.unit, self.unit.attempt, True, self.unit.account)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -37,6 +38,9 @@ _QUEUE = "inbox"
 _PREFETCH = 400
 #: Units that one flush may speak of.
 _FLUSH_UNITS = 2000
+#: Seconds that `queued` alone waits for what may follow: the bound counts it as it does `sent`, and
+#: what starts or ends meanwhile makes it one change to the unit instead of two.
+_GATHER = 0.005
 #: Seconds before a flush that the ledger did not take is tried again.
 _RETRY = 0.2
 _RETRY_MOST = 1.0
@@ -53,6 +57,15 @@ class _Letter:
     @property
     def size(self) -> int:
         return len(self.message.units) if isinstance(self.message, (Report, Status)) else 1
+
+    @property
+    def can_wait(self) -> bool:
+        """Does it only say that units are queued, by a leader that the ledger has met?"""
+        match self.message:
+            case Report(full=False, first=False, gone=False, asks=False, ledger=ledger):
+                return bool(ledger)
+            case _:
+                return False
 
     @property
     def ends_flush(self) -> bool:
@@ -87,6 +100,7 @@ class Inbox(Service):
         self._letters: deque[_Letter] = deque()
         self._session: Session | None = None
         self._pulse = Pulse(self._flush, self._failed)
+        self._gathering: IDelayedCall | None = None
         self._orphans = Pulse(self._ask_for_orphans, self._not_asked)
         #: Why this API cannot apply what came, for readiness; empty when it can.
         self.problem = ""
@@ -108,6 +122,8 @@ class Inbox(Service):
         """Apply no more than the flush under way; the rest stays the broker's."""
         super().stopService()
         self._letters.clear()
+        if self._gathering is not None and self._gathering.active():
+            self._gathering.cancel()
         await self._pulse.stop()
 
     async def _ask_for_orphans(self) -> None:
@@ -146,7 +162,10 @@ class Inbox(Service):
             else:
                 why = f"{type(message).__name__} does not belong into the inbox"
                 self._letters.append(_Letter(delivery, None, why))
-        self._pulse.kick()
+        if not self._letters[-1].can_wait:
+            self._pulse.kick()
+        elif self._gathering is None or not self._gathering.active():
+            self._gathering = self._reactor.callLater(_GATHER, self._pulse.kick)
 
     def _take(self) -> list[_Letter]:
         batch: list[_Letter] = []

@@ -16,6 +16,7 @@ from rtb.broker.channel import Channel
 from rtb.broker.errors import BrokerError, BrokerUnavailable
 from rtb.broker.messages import Delivery
 from rtb.broker.topology import label
+from rtb.model.wire import LARGEST_BYTES
 
 __all__ = ["Consumer"]
 
@@ -98,7 +99,8 @@ class Consumer:
     ) -> None:
         delivery = Delivery(
             method.routing_key,
-            body,
+            # Nobody reads more, and what waits to be buried must not fill the memory.
+            body[: LARGEST_BYTES + 1],
             method.redelivered,
             properties.message_id or "",
             properties.headers or {},

@@ -57,6 +57,8 @@ class _Acks(Protocol):
 class Delivery:
     """A message that came in and stays the broker's until it is acked.
 
+    Of a body that is longer than any message of rtb's, only the beginning is there.
+
     There is no reject and no requeue: leave it unacked and the broker gives it to the next
     consumer when this session ends, flagged ``redelivered``. The flag is true for every message
     that somebody may have seen; after a crash of the broker also for some that nobody saw.

@@ -102,6 +102,10 @@ def _ways(random: Random, ledger: str, box: str, number: int) -> list[Bad]:
     def reported(**more: object) -> bytes:
         return _json(**{**_report(ledger, box, mark), **more})
 
+    agent = {
+        "agent": mark, "name": mark, "host": "nowhere", "presence": "ready", "slots": 1, "busy": 0,
+        "workloads": [], "silent": 0.0,
+    }  # fmt: skip
     return [
         Bad("not JSON", key, mark.encode()),
         Bad("empty", key, b""),
@@ -140,7 +144,12 @@ def _ways(random: Random, ledger: str, box: str, number: int) -> list[Bad]:
         Bad("a report of a bad box", "status.queued", reported(box="../" + mark)),
         Bad("a report of a negative count", "status.queued", reported(queued=-1)),
         Bad("a report of an impossible count", "status.queued", reported(capacity=2**40)),
+        Bad("a report of a leader with a long name", "status.queued",
+            reported(leader=mark + f"{random.getrandbits(40_000):x}")),
+        Bad("a report with an agent twice", "status.queued",
+            reported(full=True, agents=[agent, agent])),
         Bad("an epoch of text", "barrier", _json(ledger=ledger, epoch="soon", mark=mark)),
+        Bad("an epoch 2^63", "barrier", _json(ledger=ledger, epoch=2**63, mark=mark)),
         Bad("no epoch", "barrier", _json(ledger=ledger, mark=mark)),
         Bad("units for a box, not JSON", f"out.{box}", mark.encode()),
         Bad("units for a box, cut", f"out.{box}", _json(ledger=ledger, box=box, units=[[1]])),

@@ -126,9 +126,7 @@ class Register:
                 and len(agent.track.holding) < agent.track.slots
             ):
                 # Holding, and given since the state that it last read.
-                has = len(agent.track.holding) + sum(
-                    not entry.acknowledged for entry in self._tracker.of_agent(agent.track.agent)
-                )
+                has = len(agent.track.holding) + len(self._tracker.handed(agent.track.agent))
                 if has < agent.track.slots:
                     free.append((agent, agent.track.slots - has))
         return free
@@ -202,16 +200,12 @@ class Register:
             agent.standing = Standing.WELCOME
 
     def _compare(self, track: Track, leader: str) -> list[UnitKey]:
-        holding = {held.key for held in track.holding}
+        self._tracker.hear(track.agent, track.holding)
         heard = track.heard if track.leader == leader else 0
         missing = []
-        for entry in self._tracker.of_agent(track.agent):
-            if entry.key in holding:
-                continue
-            if entry.acknowledged or entry.number <= heard:
+        for entry in self._tracker.handed(track.agent):
+            if entry.number <= heard:
                 self._tracker.remove(entry.key)  # it had it, and is done with it
             elif entry.session < track.session:
                 missing.append(entry.key)  # went to a queue that ended with its connection
-        for held in track.holding:
-            self._tracker.adopt(held, track.agent)
         return missing

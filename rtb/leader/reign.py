@@ -92,7 +92,8 @@ class Reign:
         self._phase = _Phase.CALLING
         self._letters = Letters()
         self.doubt = Doubt()
-        self._ticked = reactor.seconds()
+        #: When it last looked at the clock; until when it doubts what comes.
+        self._looked, self._unsure_until = reactor.seconds(), 0.0
         self._ledger_known: Deferred[None] = Deferred()
         self.fleet = staff.fleet(
             reactor,
@@ -214,7 +215,10 @@ class Reign:
 
     def _admit(self) -> None:
         """Store what there is room for; the rest stays unacked."""
+        self._look_at_the_clock()
         if units := self._letters.take(self.tracker.room):
+            if self._looked < self._unsure_until:
+                self.doubt.add(unit.key for unit in units)
             for unit in units:
                 self.tracker.arrive(unit)
             failpoint.hit("l2")
@@ -347,12 +351,21 @@ class Reign:
         elif not self._ledger_known.called:
             self._ledger_known.callback(None)
 
-    def _tick(self) -> None:
+    def _look_at_the_clock(self) -> None:
+        """Doubt what was stored before this process stood still, and what came meanwhile.
+
+        Not by the timer alone: when it wakes, what has come is read before timers run.
+        """
         now = self._reactor.seconds()
-        if now - self._ticked >= 2 * self._pace.epoch:  # it stood still
+        if now - self._looked >= 2 * self._pace.epoch:
+            self._unsure_until = now + self._pace.epoch
             self.doubt.add(doubted := self.tracker.doubt())
             self._reporter.announce(doubted)
-        self._ticked = now
+        self._looked = now
+
+    def _tick(self) -> None:
+        self._look_at_the_clock()
+        now = self._reactor.seconds()
         for name in self.register.prune(now):
             self._log.warn("agent {name} has been silent for a minute: forgotten", name=name)
         self._roll(call=False)

@@ -44,8 +44,8 @@ class Entry:
     agent: str = ""
     number: int = 0
     session: int = 0
-    #: The agent has named it.
-    acknowledged: bool = False
+    #: What the agent says of it, once it has.
+    held: Held | None = None
 
 
 _QUEUED = (Place.ANNOUNCED, Place.STORED, Place.GIVEN)
@@ -57,7 +57,9 @@ class Tracker:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._entries: dict[UnitKey, Entry] = {}
-        self._of_agent: dict[str, dict[UnitKey, Entry]] = {}
+        #: By agent: what it was given and has not named, and what it has named.
+        self._handed: dict[str, dict[UnitKey, Entry]] = {}
+        self._held: dict[str, dict[Held, Entry]] = {}
         self._lines: dict[str, list[tuple[int, int, int, int, int]]] = {}
         self._claimants: dict[str, fairuse.Claimant] = {}
         self._count = dict.fromkeys(Place, 0)
@@ -91,7 +93,11 @@ class Tracker:
 
     def of_agent(self, agent: str) -> list[Entry]:
         """Return what *agent* has, or is being handed."""
-        return list(self._of_agent.get(agent, {}).values())
+        return [*self.handed(agent), *self._held.get(agent, {}).values()]
+
+    def handed(self, agent: str) -> list[Entry]:
+        """Return what *agent* was given and has not named yet."""
+        return list(self._handed.get(agent, {}).values())
 
     def arrive(self, unit: Unit) -> None:
         """Take *unit* in; it may not be handed out before :meth:`store`."""
@@ -142,7 +148,19 @@ class Tracker:
         """Note that *key* goes to *agent*, by its message *number* in its *session*."""
         entry = self._entries[key]
         entry.agent, entry.number, entry.session = agent, number, session
-        self._of_agent.setdefault(agent, {})[key] = entry
+        self._handed.setdefault(agent, {})[key] = entry
+
+    def hear(self, agent: str, holding: Iterable[Held]) -> None:
+        """Note that *holding* is all that *agent* has; what it had and does not name is done.
+
+        Agents of a thousand slots say so a hundred times a second: only what is other than the
+        last time is looked at one by one.
+        """
+        named = set(holding)
+        for held in named.difference(self._held.get(agent, ())):
+            self.adopt(held, agent)
+        for held in [held for held in self._held.get(agent, ()) if held not in named]:
+            self.remove(held.key)
 
     def adopt(self, held: Held, agent: str) -> None:
         """Note that *agent* says it has *held*, however it came by it."""
@@ -152,11 +170,9 @@ class Tracker:
             self._add(entry)
         elif entry.place in (Place.ANNOUNCED, Place.STORED):
             self._move(entry, Place.GIVEN)
-        if entry.agent != agent:
-            self._of_agent.get(entry.agent, {}).pop(held.key, None)
-            self._of_agent.setdefault(agent, {})[held.key] = entry
-            entry.agent = agent
-        entry.acknowledged = True
+        self._part(entry)
+        entry.agent, entry.held = agent, held
+        self._held.setdefault(agent, {})[held] = entry
         if held.started and entry.place is Place.GIVEN:
             self._move(entry, Place.RUNNING)
 
@@ -167,9 +183,7 @@ class Tracker:
             self._count[entry.place] -= 1
             if entry.place in (Place.GIVEN, Place.RUNNING):
                 self._release(entry.account)
-            self._of_agent.get(entry.agent, {}).pop(key, None)
-            if not self._of_agent.get(entry.agent, True):
-                del self._of_agent[entry.agent]
+            self._part(entry)
         return entry
 
     def clear(self) -> None:
@@ -195,6 +209,16 @@ class Tracker:
         if place is Place.GIVEN:
             self._claimant(entry.account).holds += 1
         entry.place = place
+
+    def _part(self, entry: Entry) -> None:
+        """Take *entry* from the agent that has it, if one has."""
+        if entry.held is not None:
+            self._held[entry.agent].pop(entry.held)
+        else:
+            self._handed.get(entry.agent, {}).pop(entry.key, None)
+        for of_agent in (self._held, self._handed):
+            if not of_agent.get(entry.agent, True):
+                del of_agent[entry.agent]
 
     def _claimant(self, account: str) -> fairuse.Claimant:
         claimant = self._claimants.get(account)

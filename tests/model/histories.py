@@ -2,7 +2,7 @@
 
 Every step of every process is atomic; between any two of them a process may die or stand still, a
 message or a confirm may be lost, the broker may crash (and lose everything), a link may drop. When
-the faults are over, all units must settle. *off* takes one mechanism away.
+the faults are over, all units must settle. *off* takes mechanisms away.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from histories_processes import Agent, Api, Leader
 
 
 class World:
-    def __init__(self, seed: int, off: str = "", faults: str = "all") -> None:
+    def __init__(self, seed: int, off: tuple[str, ...] = (), faults: str = "all") -> None:
         self.random, self.off, self.kinds = random.Random(seed), off, faults
         self.now, self.calm, self.up, self.up_at = 0, False, True, 0
         self.ids = itertools.count(1)
@@ -44,6 +44,8 @@ class World:
         self.stale = 0
         #: Attempts that were closed while an agent ran them.
         self.given_up = 0
+        #: Attempts that were closed before an agent began to run them.
+        self.for_nothing = 0
         self.agents = [Agent(self, box) for box in ("a", "a", "b")]
         self.procs = [
             Api(self), Api(self),
@@ -90,10 +92,10 @@ class World:
     def say(self, key: tuple[int, int], kind: str) -> bool:
         """Apply an event: only while its attempt is open, and only forward."""
         row = self.rows[key[0]]
-        if self.off == "attempt":  # compares the attempt, not whether it is open
+        if "attempt" in self.off:  # compares the attempt, not whether it is open
             fits = row.attempt == key[1] and row.status not in ("success", "error")
         else:
-            fits = row.active == key[1] or self.off == "fence"
+            fits = row.active == key[1] or "fence" in self.off
         if not fits:
             self.stale += 1
             return False
@@ -123,7 +125,7 @@ class World:
         closed = []
         for key in keys:
             row = self.rows[key[0]]
-            if self.off == "attempt" and row.attempt == key[1] and row.status == "waiting":
+            if "attempt" in self.off and row.attempt == key[1] and row.status == "waiting":
                 row.status, row.active, row.box = "sent", key[1], box
             if row.active == key[1]:
                 row.seen, row.holder = self.epoch, leader
@@ -131,7 +133,7 @@ class World:
                     row.status = "queued"
             else:
                 closed.append(key)
-        if self.off == "names":  # "leader X is alive" instead of a list
+        if "names" in self.off:  # "leader X is alive" instead of a list
             for row in self.rows.values():
                 if row.active is not None and row.box == box:
                     row.seen = self.epoch
@@ -145,7 +147,7 @@ class World:
         if epoch != self.epoch:
             return
         self.epoch += 1
-        if self.off != "rescue":
+        if "rescue" not in self.off:
             for unit, row in self.rows.items():
                 if row.active is not None and row.seen < self.epoch - 3:
                     self.close(unit, "waiting")
@@ -184,6 +186,16 @@ class World:
             for proc in self.procs:
                 if isinstance(proc, Leader) and proc.alive and self.random.random() < 0.01:
                     proc.die(self.random.randrange(100, 200))
+            return
+        if self.kinds == "doubt":  # and others stand still, as long, and keep their connections
+            for proc in self.procs:
+                luck = self.random.random()
+                if not isinstance(proc, Leader) or not proc.alive or proc.paused_until > self.now:
+                    continue
+                if luck < 0.005:
+                    proc.die(self.random.randrange(100, 200))
+                elif luck < 0.01:
+                    proc.paused_until = self.now + self.random.randrange(EPOCH, 9 * EPOCH)
             return
         if self.random.random() < 0.006:
             self.crash_broker()

@@ -73,12 +73,12 @@ class Api(Proc):
     def dispatch(self) -> None:
         world = self.world
         if self.unsent:
-            box, keys = self.unsent.pop(0)
-            if not world.publish(world.boxes[box], keys) and world.off == "republish":
-                self.unsent.append((box, keys))
+            box, letter = self.unsent.pop(0)
+            if not world.publish(world.boxes[box], letter) and "republish" in world.off:
+                self.unsent.append((box, letter))
             return
         box = world.random.choice(list(BOXES))
-        if world.off == "gate":  # counts in one transaction, claims in another
+        if "gate" in world.off:  # counts in one transaction, claims in another
             if self.counted is None:
                 self.counted = box, world.room(box)
                 return
@@ -86,7 +86,7 @@ class Api(Proc):
         else:
             room = world.room(box)
         if world.leaders[box] is not None and world.up and (keys := world.claim(box, room)):
-            self.unsent.append((box, keys))
+            self.unsent.append((box, (world.leaders[box], keys)))
 
     def apply(self) -> None:
         world = self.world
@@ -105,12 +105,12 @@ class Api(Proc):
         if what == "barrier":
             world.barrier(*rest)
         elif what == "report":
-            box, leader, keys, first = rest
+            box, leader, number, keys, first = rest
             closed = world.report(box, leader, keys, first)
             if not world.chance(0.1):  # control messages may be lost
                 for proc in world.procs:
                     if isinstance(proc, Leader | Agent) and proc.box == box:
-                        proc.control(leader, closed)
+                        proc.control(leader, number, closed)
         elif what == "holding":
             for unit, attempt in rest[0]:
                 if world.rows[unit].active == attempt:
@@ -132,23 +132,53 @@ class Leader(Proc):
         self.letter: Any = None
         self.cut_off = False
         self.next_report = 0
+        self.number = 0
+        #: Not handed out: key -> the number of the last report that named it.
+        self.doubted: dict[Any, int] = {}
+        self.mail: list[Any] = []
+        self.stepped, self.unsure_until = self.world.now, 0
 
     def queued(self) -> int:
         return sum(entry[0] in ("new", "stored", "given") for entry in self.tracker.values())
 
+    def report(self, keys: list[Any], first: bool = False) -> tuple[Any, ...]:
+        self.number += 1
+        self.doubted |= dict.fromkeys((key for key in keys if key in self.doubted), self.number)
+        return "report", self.box, self.id, self.number, keys, first
+
     def cut(self) -> None:
-        self.cut_off = True
+        self.cut_off, self.mail = True, []
         self.world.boxes[self.box].drop(self.id)
         if self.world.locks[self.box] is self:
             self.world.locks[self.box] = None
 
-    def control(self, leader: Any, closed: list[Any]) -> None:
+    def control(self, leader: Any, number: int, closed: list[Any]) -> None:
         if closed == ["refused"]:
             if leader == self.id and self.alive:
                 self.cut()
-            return
-        for key in closed:
-            self.tracker.pop(key, None)
+        elif self.alive and not self.cut_off:
+            self.mail.append((leader, number, closed))
+
+    def read_mail(self) -> None:
+        for leader, number, closed in self.mail:
+            for key in closed:
+                self.tracker.pop(key, None)
+                self.doubted.pop(key, None)
+            if leader == self.id:
+                self.end_doubt(number)
+        self.mail = []
+
+    def end_doubt(self, number: int) -> None:
+        self.doubted = {key: named for key, named in self.doubted.items() if named != number}
+
+    def look_at_the_clock(self) -> None:
+        """What it stored before it stood still, and what came meanwhile, may be given up."""
+        world = self.world
+        if world.now - self.stepped >= 2 * EPOCH and "stood still" not in world.off:
+            stored = [key for key, entry in self.tracker.items() if entry[0] == "stored"]
+            self.doubted |= dict.fromkeys(stored, 0)
+            self.unsure_until, self.next_report = world.now + EPOCH, world.now
+        self.stepped = world.now
 
     def step(self) -> None:
         world = self.world
@@ -160,20 +190,22 @@ class Leader(Proc):
             if world.up and world.locks[self.box] is None:
                 world.locks[self.box] = self
                 self.phase, self.until = "calling", world.now + 6
-                self.words = [("report", self.box, self.id, [], False)]
+                self.words = [self.report([])]
             return
+        self.look_at_the_clock()
+        self.read_mail()
         self.read_tracks()
         if self.words and world.publish(world.inbox, self.words[0]):
-            self.words.pop(0)
+            self.confirmed(self.words.pop(0))
         if self.phase == "calling":
             if world.now >= self.until and not self.words:
                 self.phase = "leading"
-                if world.off != "first":
-                    self.words = [("report", self.box, self.id, list(self.tracker), True)]
+                if "first" not in world.off:
+                    self.words = [self.report(list(self.tracker), True)]
             return
         if world.now >= self.next_report:
             self.next_report = world.now + EPOCH // 3
-            self.words.append(("report", self.box, self.id, list(self.tracker), False))
+            self.words.append(self.report(list(self.tracker)))
             for agent in world.agents:  # a word to each, so that a lost hand-out shows
                 if agent.box == self.box and agent.connected:
                     agent.number += 1
@@ -181,23 +213,33 @@ class Leader(Proc):
         self.take_in()
         self.hand_out()
 
+    def confirmed(self, word: tuple[Any, ...]) -> None:
+        if word[0] == "report" and "hasty" in self.world.off:  # takes the broker's word for it
+            self.end_doubt(word[3])
+
     def take_in(self) -> None:
         world, box = self.world, self.world.boxes[self.box]
         if self.letter is None and not self.cut_off and world.up:
             self.letter = box.get(self.id)
         if self.letter is None:
             return
-        keys, redelivered = self.letter
+        (leader, keys), redelivered = self.letter
         strange = [key for key in keys if key not in self.tracker]
-        if redelivered and world.off != "redelivered":
+        if redelivered and "redelivered" not in world.off:
             self.words += [("returned", key) for key in strange]
             box.ack(self.id, self.letter)
             self.letter = None
             return
-        if self.queued() + len(strange) > BOUND and world.off != "cap":
+        if self.queued() + len(strange) > BOUND and "cap" not in world.off:
             return
-        if not world.publish(world.inbox, ("report", self.box, self.id, keys, False)):
+        for_another = leader != self.id and "for another" not in world.off
+        meanwhile = world.now < self.unsure_until and "meanwhile" not in world.off
+        if for_another or meanwhile:
+            self.doubted |= dict.fromkeys(strange, 0)
+        report = self.report(keys)
+        if not world.publish(world.inbox, report):
             return
+        self.confirmed(report)
         if not world.chance(0.03):
             box.ack(self.id, self.letter)
         else:
@@ -209,7 +251,7 @@ class Leader(Proc):
     def hand_out(self) -> None:
         world = self.world
         for key, entry in list(self.tracker.items()):
-            if entry[0] != "stored":
+            if entry[0] != "stored" or key in self.doubted:
                 continue
             agents = [a for a in world.agents if a.box == self.box and a.known_by(self)]
             if not agents:
@@ -269,7 +311,7 @@ class Agent(Proc):
         super().die(away)
         self.holding = {}
 
-    def control(self, leader: Any, closed: list[Any]) -> None:
+    def control(self, leader: Any, number: int, closed: list[Any]) -> None:
         if self.connected and closed != ["refused"]:
             for key in closed:
                 self.holding.pop(key, None)
@@ -290,6 +332,7 @@ class Agent(Proc):
             elif key not in self.holding:
                 long = 200 if world.kinds == "leaders" else 60
                 self.holding[key] = [world.random.randrange(3, long), None]
+                world.for_nothing += world.rows[key[0]].active != key[1]
                 world.ran[key] += 1
                 if world.ran[key] > 1:
                     raise BrokenError("an attempt ran twice")
@@ -309,5 +352,5 @@ class Agent(Proc):
             if not world.chance(0.05):
                 state = (self.id, self.session, self.heard, list(self.holding), world.now)
                 world.tracks[self.box].append(state)
-            if world.now - self.leader_at > EPOCH // 2 and world.off != "selfvouch":
+            if world.now - self.leader_at > EPOCH // 2 and "selfvouch" not in world.off:
                 world.publish(world.inbox, ("holding", list(self.holding)))

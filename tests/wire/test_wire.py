@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rtb.model import wire
 from rtb.model.wire import (
+    LARGEST_BYTES,
     MESSAGE_BYTES,
     MESSAGE_UNITS,
     VERSION,
@@ -348,3 +349,10 @@ def test_readable_bytes_only_where_they_are_expected() -> None:
     assert isinstance(track, Track)
     assert isinstance(report, Report)
     assert [held.key for held in track.holding] == report.units
+
+
+def test_nothing_longer_than_the_limit_is_read() -> None:
+    body = b'{"ledger":"x","epoch":3}'
+    assert decode("barrier", body.ljust(LARGEST_BYTES)) == Barrier(ledger="x", epoch=3)
+    with pytest.raises(WireError, match="longer than"):
+        decode("barrier", body.ljust(LARGEST_BYTES + 1))

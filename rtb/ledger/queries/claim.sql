@@ -1,7 +1,15 @@
 -- name: lock_gate
 -- Comes right before `claim`, in the same transaction: a snapshot taken before the lock was got
--- would count from before a competitor's claim.
-UPDATE gate SET claims = claims + 1 WHERE one AND going AND restored_at IS NULL;
+-- would count from before a competitor's claim. Where there is nothing to claim it writes nothing,
+-- so that looking costs neither a lock nor a commit; what appears later is looked for again.
+UPDATE gate SET claims = claims + 1
+ WHERE one AND going AND restored_at IS NULL
+   AND EXISTS (
+       SELECT FROM boxes b
+         JOIN box_states s USING (id)
+         LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
+        WHERE s.active AND NOT s.recalled AND b.capacity > coalesce(c.sent + c.queued, 0)
+          AND EXISTS (SELECT FROM shares WHERE workload = ANY (b.workloads) AND ready > 0));
 
 -- name: claim
 -- Opens up to :most attempts for a box (:box, or the one with the most room), in fair order.
@@ -13,7 +21,8 @@ WITH candidates AS MATERIALIZED (
       CROSS JOIN gate g
       CROSS JOIN epochs e
       LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
-     WHERE (b.name = %(box)s::text OR %(box)s::text IS NULL) AND g.going AND g.restored_at IS NULL
+     WHERE g.xmin = pg_current_xact_id_if_assigned()::xid  -- `lock_gate` has the lock
+       AND (b.name = %(box)s::text OR %(box)s::text IS NULL) AND g.going AND g.restored_at IS NULL
        AND s.active AND NOT s.recalled  -- only while its leader reports
        AND b.capacity > coalesce(c.sent + c.queued, 0)
        AND EXISTS (SELECT FROM shares WHERE workload = ANY (b.workloads) AND ready > 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rtb.model.wire.codec import (
+    LARGEST_BYTES,
     MESSAGE_BYTES,
     MESSAGE_UNITS,
     NewerVersionError,
@@ -34,6 +35,7 @@ from rtb.model.wire.messages import (
 )
 
 __all__ = [
+    "LARGEST_BYTES",
     "MESSAGE_BYTES",
     "MESSAGE_UNITS",
     "VERSION",

@@ -24,6 +24,7 @@ from rtb.model.wire.messages import (
 )
 
 __all__ = [
+    "LARGEST_BYTES",
     "MESSAGE_BYTES",
     "MESSAGE_UNITS",
     "NewerVersionError",
@@ -37,6 +38,8 @@ __all__ = [
 MESSAGE_BYTES = 128 * 1024
 #: ... and at this many units.
 MESSAGE_UNITS = 2000
+#: Nothing longer is read. Beyond its units a report names every agent, some hundred bytes each.
+LARGEST_BYTES = 4 * 1024 * 1024
 _M = TypeVar("_M")
 
 
@@ -81,6 +84,8 @@ def decode(routing_key: str, body: bytes) -> Message:
     decoder = _decoders.get(routing_key) or _decoders.get(routing_key.partition(".")[0])
     if decoder is None:
         raise WireError(f"no message travels by {routing_key[:80]!r}")
+    if len(body) > LARGEST_BYTES:
+        raise WireError(f"longer than {LARGEST_BYTES} bytes")
     try:
         message: Message = decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as problem:
@@ -107,6 +112,10 @@ def _check(routing_key: str, message: Message) -> None:
         raise WireError(f"a {message.kind} came by {routing_key[:80]!r}")
     if isinstance(message, Report):
         _check_box(message.box)
+        if len({agent.agent for agent in message.agents}) < len(message.agents):
+            raise WireError("an agent is in it twice")
+    if isinstance(message, Barrier) and not -_LARGEST <= message.epoch <= _LARGEST:
+        raise WireError("no epoch is that large")
     for unit, attempt in _keys(message):
         if not (0 < unit <= _LARGEST and 0 < attempt < 2**31):
             raise WireError(f"no unit {unit}, attempt {attempt}")

@@ -56,6 +56,8 @@ UnitKey = tuple[int, int]
 # What the ledger would refuse is refused here, where it costs one message: a report that could
 # never be booked would be tried again for ever, with the whole inbox behind it.
 _Text = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z")]
+#: Of a process life: a key of the ledger's, and an index takes no long ones.
+_Incarnation = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z", max_length=255)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 
@@ -179,7 +181,7 @@ class Work(msgspec.Struct, kw_only=True):
 class AgentState(msgspec.Struct, kw_only=True):
     """An agent, as the leader's report shows it."""
 
-    agent: _Text
+    agent: _Incarnation
     name: _Text
     host: _Text
     presence: Presence
@@ -220,7 +222,7 @@ class Report(msgspec.Struct, kw_only=True):
     v: int = VERSION
     ledger: _Text
     box: _Text
-    leader: _Text
+    leader: _Incarnation
     number: int
     first: bool = False
     full: bool = False

@@ -61,6 +61,14 @@ def _sql(name: str, *changes: tuple[str, str]) -> Callable[[pytest.MonkeyPatch],
     return patch
 
 
+def _both(*patches: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        for each in patches:
+            each(monkeypatch)
+
+    return patch
+
+
 def _time_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     async def tick(self: Epochs) -> None:
         books = self._lineage._books
@@ -105,6 +113,7 @@ def _no_cap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 _GATE = "UPDATE gate SET claims = claims + 1"
+_LOCKED = "g.xmin = pg_current_xact_id_if_assigned()::xid"
 _OPEN = "l.active = m.attempt"
 #: By name: what is broken, and the scenario that catches it.
 MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Any]] = {
@@ -128,7 +137,10 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Any]] = {
     "an attempt is published again": (_republish, lost_confirm),
     "redelivered units are run": (_run_redelivered, redelivered),
     "no cap": (_no_cap, flood),
-    "no gate": (_sql("lock_gate", (_GATE, "SELECT 1 FROM gate")), rival_claims),
+    "no gate": (
+        _both(_sql("lock_gate", (_GATE, "SELECT 1 FROM gate")), _sql("claim", (_LOCKED, "true"))),
+        rival_claims,
+    ),
 }  # fmt: skip
 
 
