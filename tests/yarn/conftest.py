@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from line_support import Line
 from pytest_twisted import blockon
 from twisted.internet.defer import Deferred, gatherResults
-from yarn_support import YarnLine
+from yarn_support import Ending, YarnLine
 
 from rtb.leader.yarn.client import YarnClient
 from rtb.sandbox.yarn import JavaMissingError, YarnCluster, find_java, find_maven
@@ -48,10 +48,10 @@ def yarn(reactor: Any, cluster: YarnCluster) -> YarnClient:
 
 
 @pytest.fixture(scope="session")
-def ended(yarn: YarnClient) -> Iterator[Callable[[str], None]]:
+def ending(cluster: YarnCluster) -> Iterator[Ending]:
     """Removes services that tests have done with, while the next ones already run."""
     removing: list[Deferred[None]] = []
-    yield lambda service: removing.append(Deferred.fromCoroutine(yarn.destroy(service)))
+    yield lambda removal: removing.append(Deferred.fromCoroutine(removal))
     blockon(gatherResults(removing, consumeErrors=True))
 
 
@@ -63,11 +63,11 @@ def yarn_line(
     tmp_path: Path,
     cluster: YarnCluster,
     yarn: YarnClient,
-    ended: Callable[[str], None],
+    ending: Ending,
     request: pytest.FixtureRequest,
 ) -> Iterator[YarnLine]:
     """A line whose leader keeps its agents on the cluster; its service ends with the test."""
     line = YarnLine(Line(reactor, database, vhost, tmp_path), cluster, yarn, request.node.name)
     yield line
     blockon(Deferred.fromCoroutine(line.clean()))
-    ended(line.service)
+    ending(yarn.destroy(line.service))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
+from yarn_support import Ending
 
 from rtb.leader.yarn.answers import Away, Denied, Gibberish, Service
 from rtb.leader.yarn.check import check
@@ -49,7 +49,10 @@ def living(service: Service) -> list[str]:
 
 @ensure
 async def test_the_life_of_a_service(
-    reactor: Any, cluster: YarnCluster, yarn: YarnClient, ended: Callable[[str], None]
+    reactor: Any,
+    cluster: YarnCluster,
+    yarn: YarnClient,
+    ending: Ending,
 ) -> None:
     sleeping = plan("rtb-test-sleeping")
     name = sleeping.service
@@ -79,7 +82,7 @@ async def test_the_life_of_a_service(
         await other.create(sleeping.render(1))
     # Without Kerberos that is all: what runs can be seen, and ended, by whoever names it.
     assert await other.service(name) is not None
-    ended(name)
+    ending(yarn.destroy(name))
 
 
 @ensure

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -23,6 +24,8 @@ from rtb.sandbox.proc import descendants, identity
 from rtb.sandbox.yarn import YarnCluster
 
 ROOT = Path(__file__).parents[2]
+#: Begins to remove a service: what it is given is carried out beside the next tests.
+Ending = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @attrs.define
