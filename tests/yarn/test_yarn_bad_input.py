@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import pytest
 import pytest_twisted
 from line_support import order
@@ -123,11 +124,30 @@ async def test_each_is_one_clear_line_and_the_work_goes_on(
 
 @pytest.mark.long
 @ensure
-async def test_a_command_that_is_not_there_is_told(yarn_line: YarnLine) -> None:
+async def test_a_command_that_is_not_there_is_told(
+    yarn_line: YarnLine, cluster: YarnCluster, reactor: Any
+) -> None:
     """YARN tries it again and again in the same container, and sees nothing wrong with that."""
     line = yarn_line.line
+    line.start("rtb-agent", AGENT_NAME="by-hand")
     leader = await yarn_line.start(AGENTS="1:1", YARN_COMMAND="/no/such/twistd -n")
-    summary = await line.until(lambda summary: bool(shown(summary).get("problem")), limit=120)
+    summary = await line.until(lambda summary: bool(shown(summary).get("problem")), limit=180)
     problem = shown(summary)["problem"]
-    assert "its agent says nothing" in problem or "0 of 1 containers" in problem
+    assert "its agent says nothing" in problem
+    assert "\n" not in problem
+    # Said once, of the one container in which its node tries again every other second.
+    await line.client.place(order(4))
+    summary = await line.until_settled(4)
+    assert (shown(summary)["running"], shown(summary)["starting"]) == (0, 1)
+    service = await yarn_line.client.service(yarn_line.service)
+    assert service is not None
+    assert service.agents is not None
+    assert [container.id in problem for container in service.agents.containers] == [True]
     assert leader.log.read_text().count(f"YARN: {problem}") == 1
+    await leader.end()
+    managers = [f"http://{where}" for where in cluster.addresses]
+    plan = attrs.evolve(_theirs("rtb-x"), command="/no/such/twistd -n")
+    found = await check(reactor, managers, "rtb", plan, "b")
+    assert [one.what for one in found if not one.good] == ["command"]
+    await line.end()
+    line.check()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -146,7 +147,8 @@ class YarnLauncher:
         node = self._nodes.get(track.host)
         if node is None or not node.nodeHTTPAddress or not self.owns(track):
             return ""
-        return f"http://{node.nodeHTTPAddress}/node/containerlogs/{track.container}/{self._user}"
+        user = quote(self._user, safe="")
+        return f"http://{node.nodeHTTPAddress}/node/containerlogs/{track.container}/{user}"
 
     def state(self) -> Launching:
         """Return what reports say of it."""
