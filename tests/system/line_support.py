@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -45,7 +46,7 @@ class Role:
     def signal(self, number: int) -> None:
         self.transport.signalProcess(Signals(number).name[3:])
 
-    async def end(self, number: int = SIGTERM, within: float = 10.0) -> int | None:
+    async def end(self, number: int = SIGTERM, within: float = 30.0) -> int | None:
         """Send a signal; return the exit code, which must come in time."""
         if self.transport.pid is not None:
             self.signal(number)
@@ -95,6 +96,17 @@ class Line:
         started = Role(transport, life, log)
         self.roles.append(started)
         return started
+
+    def gate(self, free: int = 0) -> Path:
+        """Let units run until the file that is returned is there, up to two minutes.
+
+        Those whose ids are at most *free* end at once.
+        """
+        gate = self.directory / "gate"
+        shut = f"[ ! -e {shlex.quote(str(gate))} ] && [ $RTB_UNIT -gt {free} ]"
+        loop = f"n=0; while {shut} && [ $n -lt 1200 ]; do n=$((n + 1)); sleep 0.1; done"
+        self.environment["RTB_WORKLOADS"] = f"default=command:{shlex.join(['sh', '-c', loop])}"
+        return gate
 
     async def until(self, what: Callable[[Summary], bool], *, limit: float = 60.0) -> Summary:
         """Return the first summary that is as wanted; in each one the counts add up."""
@@ -176,7 +188,7 @@ class Line:
             if role.transport.pid is not None:
                 role.signal(SIGTERM)
         for role in self.roles:
-            await role.life.ended.addTimeout(15.0, self.reactor)
+            await role.life.ended.addTimeout(40.0, self.reactor)
         await self.client.close()
 
 

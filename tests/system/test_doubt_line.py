@@ -26,12 +26,13 @@ async def test_none_of_them_runs(line: Line, tmp_path: Path) -> None:
     leader = line.start("rtb-leader")
     agent = line.start("rtb-agent")
     await line.until_led()
-    await line.client.go()
+    units = [{"payload": {"seconds": 0.05, "end": "success"}} for _ in range(20)]
+    await line.client.place({"units": units})
     await agent.end()
     await line.until_led(agents=0)
     await leader.end(SIGKILL)
-    units = [{"payload": {"seconds": 0.05, "end": "success"}} for _ in range(20)]
-    await line.client.place({"units": units})
+    # At once: nothing is claimed for a leader that has been silent for two epochs.
+    await line.client.go()
     await line.until(lambda summary: summary.units.sent == 10)
     await line.until(lambda summary: summary.units.waiting == 20)
     line.start("rtb-leader")

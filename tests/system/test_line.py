@@ -26,6 +26,7 @@ def start_all(line: Line, *, agents: int = 1) -> dict[str, Any]:
 
 @ensure
 async def test_1000_units_with_two_agents(line: Line) -> None:
+    line.environment["RTB_EPOCH"] = "5"
     start_all(line, agents=2)
     await line.until_led(agents=2)
     placed = await line.client.place(order(1000, account="jane"))
@@ -90,19 +91,21 @@ async def test_a_killed_role_costs_no_unit(line: Line, victim: str) -> None:
 
 @ensure
 async def test_a_long_unit_survives_a_leader_that_is_away_for_long(line: Line) -> None:
-    """As 3 minutes and 2 do at an epoch of 10 s: here epochs last a tenth of that, and so do they.
+    """As 2 minutes and more than one do at an epoch of 10 s: here epochs last a tenth of that.
 
-    The leader is away for 12 epochs of 1 s, four times as long as nobody may vouch for a unit.
+    The leader is away for 8 epochs of 1 s, more than twice as long as nobody may vouch for a unit.
     """
-    line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=18"
+    gate = line.gate()
     roles = {name: line.start(name) for name in ("rtb-api", "rtb-leader", "rtb-agent")}
     await line.until_led()
     await line.client.place(order(3))
     await line.client.go()
     await line.until(lambda summary: summary.units.processing == 3)
     await roles["rtb-leader"].end(signal.SIGKILL)
-    await deferLater(line.reactor, 12.0, lambda: None)
+    await deferLater(line.reactor, 8.0, lambda: None)
     line.start("rtb-leader")
+    await line.until_led()
+    gate.touch()
     await line.until_settled(3)
     assert line.sql("SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind") == [
         ("claimed", 3), ("queued", 3), ("processing", 3), ("success", 3),
@@ -126,13 +129,13 @@ async def test_a_database_made_anew_under_a_surviving_broker(line: Line) -> None
     line.sql("CREATE SCHEMA public")
     # The API finds its tables gone and makes them anew, with a new ledger_id.
     await line.until(lambda summary: summary.units.total == 0)
-    await line.client.place(order(24))
+    await line.client.place(order(8))
     await line.until_led()
     await deferLater(line.reactor, 3.0, lambda: None)  # the old units end meanwhile, if they run
     assert line.sql("SELECT count(*) FROM events") == [(0,)]
     await line.client.go()
-    await line.until_settled(24)
-    assert line.sql("SELECT count(*) FROM events WHERE kind = 'success'") == [(24,)]
+    await line.until_settled(8)
+    assert line.sql("SELECT count(*) FROM events WHERE kind = 'success'") == [(8,)]
     await line.end()
     line.check()
 
@@ -228,21 +231,23 @@ async def test_sigterm_of_a_busy_agent_gives_back_what_does_not_finish(line: Lin
 
 @ensure
 async def test_draining_an_agent_by_hand(line: Line) -> None:
-    line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=1"
+    gate = line.gate()
     start_all(line)
     await line.until_led()
-    await line.client.place(order(40))
+    await line.client.place(order(12))
     await line.client.go()
     await line.until(lambda summary: summary.units.processing == 8)
     ((agent,),) = line.sql("SELECT incarnation FROM agents")
     await line.client.drain(agent)
+    await line.until(lambda _: line.sql("SELECT presence FROM agents") == [("draining",)])
+    gate.touch()
     await line.until(lambda summary: summary.units.processing == 0)
     assert line.sql("SELECT count(*) FROM events WHERE kind = 'success'") == [(8,)]
     with pytest.raises(ClientError) as refused:
         await line.client.drain("nobody")
     assert refused.value.status == 404
     line.start("rtb-agent")
-    await line.until_settled(40)
+    await line.until_settled(12)
     await line.end()
     line.check()
 

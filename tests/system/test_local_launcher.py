@@ -36,7 +36,9 @@ def launched(line: Line) -> Iterator[Line]:
         "RTB_AGENTS_QUIET": "2",
         "RTB_AGENT_SLOTS": "2",
         "RTB_AGENTS_LOG": str(line.directory / "agents"),
-        "RTB_WORKLOADS": "default=coinflip:error=0,seconds=0.2",
+        "RTB_WORKLOADS": "default=coinflip:error=0,seconds=30",
+        # Nobody is taken for lost because the machine has much to do.
+        "RTB_EPOCH": "10",
     }
     yield line
     for pid in agents_of(line):
@@ -66,7 +68,7 @@ def running(summary: Summary) -> int:
     return int(launcher(summary).get("running", -1))
 
 
-async def no_agents(line: Line, limit: float = 20.0) -> None:
+async def no_agents(line: Line, limit: float = 60.0) -> None:
     until = time.monotonic() + limit
     while agents_of(line):
         assert time.monotonic() < until, line.logs()
@@ -89,25 +91,29 @@ def kinds(line: Line) -> dict[str, int]:
 @ensure
 async def test_agents_come_with_the_work_and_go_after_it(launched: Line) -> None:
     line = launched
-    await start(line, units=60)
-    await line.until(lambda summary: running(summary) == 3)
+    gate = line.gate()
+    await start(line, units=20)
+    await line.until(lambda summary: running(summary) == 3 and summary.units.processing == 6)
     listed = await deferToThread(
         subprocess.run, [str(RTB), "agents", "list"], env=line.environment, check=True,
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert "box outbox, launcher local: 3 wanted" in listed.stdout
     assert listed.stdout.count(" local-") == 3
-    await line.until_settled(60)
+    gate.touch()
+    await line.until_settled(20)
     ((unit,),) = line.sql("SELECT max(id) FROM units")
     (ran,) = [e for e in (await line.client.unit(unit))["history"] if e["kind"] == "processing"]
     assert "2 slots" in Path(ran["log"]).read_text()
     assert f"{ran['container']}.log" == Path(ran["log"]).name
     await line.until(lambda summary: running(summary) == 0 and launcher(summary)["leaving"] == 0)
     await no_agents(line)
-    assert kinds(line) == {"claimed": 60, "queued": 60, "processing": 60, "success": 60}
+    assert kinds(line) == {"claimed": 20, "queued": 20, "processing": 20, "success": 20}
     # And up again, from nothing.
     await line.client.place(order(10))
-    await line.until_settled(70)
+    await line.until_settled(30)
+    # One that has not said hello is not told that its leader ends.
+    await line.until(lambda summary: launcher(summary)["starting"] == 0)
     await line.end()
     await no_agents(line)
     line.check()
@@ -116,32 +122,28 @@ async def test_agents_come_with_the_work_and_go_after_it(launched: Line) -> None
 @ensure
 async def test_a_killed_agent_is_seen_at_once(launched: Line) -> None:
     line = launched
-    line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=30"
     line.environment["RTB_AGENTS"] = "1:1"
-    line.environment["RTB_EPOCH"] = "10"
     await start(line, units=2)
     await line.until(lambda summary: summary.units.processing == 2)
     (victim,) = agents_of(line)
     began = time.monotonic()
     os.kill(victim, signal.SIGKILL)
-    await line.until(lambda summary: summary.units.processing == 0)
-    assert kinds(line)["lost"] == 2
-    assert time.monotonic() - began < 5, "an epoch is 10 s: only a witness is as quick"
+    await line.until(lambda _: kinds(line).get("lost") == 2)
+    assert time.monotonic() - began < 25, "three epochs are 30 s: only a witness is as quick"
     assert line.sql("SELECT DISTINCT losses FROM units") == [(1,)]
     await line.until(lambda summary: summary.units.processing == 2)
 
 
 @ensure
 async def test_one_that_is_ended_by_others_is_not_to_blame_for_what_it_left(launched: Line) -> None:
-    """As a cluster ends what it takes back: SIGTERM, and SIGKILL 250 ms later."""
+    """As a cluster ends what it takes back: SIGTERM, and SIGKILL soon afterwards."""
     line = launched
-    line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=30"
-    line.environment |= {"RTB_AGENTS": "1:1", "RTB_EPOCH": "10"}
+    line.environment["RTB_AGENTS"] = "1:1"
     await start(line, units=2)
     await line.until(lambda summary: summary.units.processing == 2)
     (victim,) = agents_of(line)
     os.kill(victim, signal.SIGTERM)
-    await deferLater(line.reactor, 0.25)
+    await line.until(lambda _: line.sql("SELECT presence FROM agents") != [("ready",)])
     os.kill(victim, signal.SIGKILL)
     await line.until(lambda _: kinds(line).get("returned") == 2)
     assert line.sql("SELECT DISTINCT losses FROM units") == [(0,)]
@@ -152,7 +154,7 @@ async def test_one_that_is_ended_by_others_is_not_to_blame_for_what_it_left(laun
 async def test_the_next_leader_adopts_what_a_killed_one_left(launched: Line) -> None:
     line = launched
     line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=90"
-    line.environment |= {"RTB_AGENTS": "0:2", "RTB_EPOCH": "10"}
+    line.environment["RTB_AGENTS"] = "0:2"
     leader = await start(line, units=4)
     await line.until(lambda summary: summary.units.processing == 4)
     before = set(agents_of(line))
@@ -187,7 +189,7 @@ async def test_agents_that_cannot_start_are_tried_again_later_and_shown(launched
 async def test_alone_and_idle_an_agent_ends(launched: Line) -> None:
     line = launched
     agent = line.start("rtb-agent", AGENT_ALONE="2")
-    assert await agent.life.ended.addTimeout(20, line.reactor) == 0
+    assert await agent.life.ended.addTimeout(60, line.reactor) == 0
     assert "no leader for" in agent.log.read_text()
 
 
@@ -198,7 +200,7 @@ async def test_units_of_a_killed_agent_wait_again_within_1_s(
 ) -> None:
     line = launched
     line.environment["RTB_WORKLOADS"] = "default=coinflip:error=0,seconds=900"
-    line.environment |= {"RTB_AGENTS": "4:4", "RTB_EPOCH": "10"}
+    line.environment["RTB_AGENTS"] = "4:4"
     await start(line, units=1)
     took = await deaths(line, lambda: agents_of(line), count=20, each=2, all_busy=8)
     with capsys.disabled():

@@ -49,6 +49,8 @@ class Channel(HTTPChannel):
     _received = 0
     _allowed = BODY_BYTES
     _held_back = False
+    #: Twisted's limit for silence, while it does not hold since nothing is read.
+    _idle_seconds: Any = None
 
     def connectionMade(self) -> None:
         """Greet a client, or refuse one too many."""
@@ -109,14 +111,18 @@ class Channel(HTTPChannel):
 
     def hold_back(self, full: bool) -> None:
         """Read nothing for a while, which is not the client's fault; or go on."""
-        if self._refusal is not None:
+        if self._refusal is not None or full is self._held_back:
             return
         self._held_back = full
         if full:
             self._forget_deadline()
+            self._idle_seconds = self.setTimeout(None)
             self._networkProducer.pauseProducing()
-        elif not self._handlingRequest:  # otherwise it goes on when the answer is out
+        elif self._handlingRequest:  # it goes on when the answer is out
+            self._savedTimeOut = self._idle_seconds or self._savedTimeOut
+        else:
             self._networkProducer.resumeProducing()
+            self.setTimeout(self._idle_seconds)
             self.more()
 
     def _problem_of_headers(self) -> Problem | None:
