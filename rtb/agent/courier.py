@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -69,11 +70,17 @@ class Courier:
         await deferLater(self._reactor, 0, lambda: None)
         while stack := {which: news for which, news in self._stack.items() if news}:
             self._stack.clear()
-            # `processing` first: the inbox keeps the order in which one connection publishes.
-            for (ledger, kind), news in sorted(
-                stack.items(), key=lambda item: item[0][1] is not StatusKind.PROCESSING
-            ):
-                await self._publish(ledger, kind, list(news.values()))
+            # Side by side, so that no start waits for the broker to have the ends of others.
+            carrying = [
+                Deferred.fromCoroutine(self._publish(ledger, kind, list(news.values())))
+                for (ledger, kind), news in sorted(
+                    stack.items(), key=lambda item: item[0][1] is not StatusKind.PROCESSING
+                )
+            ]
+            try:
+                await gatherResults(carrying, consumeErrors=True)
+            except FirstError as problem:
+                problem.subFailure.raiseException()
 
     async def _publish(self, ledger: str, kind: StatusKind, news: list[Ended]) -> None:
         for part in parts(news):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from line_support import Line
 from pytest_twisted import blockon
-from twisted.internet.defer import Deferred
-from yarn_support import YarnLine
+from twisted.internet.defer import Deferred, gatherResults
+from yarn_support import Ending, YarnLine
 
 from rtb.leader.yarn.client import YarnClient
 from rtb.sandbox.yarn import JavaMissingError, YarnCluster, find_java, find_maven
@@ -36,13 +36,23 @@ def cluster(reactor: Any, public_directory: Path, java: None) -> Iterator[YarnCl
     cluster = YarnCluster(reactor, public_directory / "yarn", nodes=2, pair=True, expiry=10.0)
     blockon(cluster.start())
     yield cluster
+    # How it ends in an orderly way is the matter of another test.
+    cluster.kill()
     blockon(cluster.stop())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def yarn(reactor: Any, cluster: YarnCluster) -> YarnClient:
     """A client of the cluster."""
     return YarnClient(reactor, [f"http://{where}" for where in cluster.addresses], "rtb")
+
+
+@pytest.fixture(scope="session")
+def ending(cluster: YarnCluster) -> Iterator[Ending]:
+    """Removes services that tests have done with, while the next ones already run."""
+    removing: list[Deferred[None]] = []
+    yield lambda removal: removing.append(Deferred.fromCoroutine(removal))
+    blockon(gatherResults(removing, consumeErrors=True))
 
 
 @pytest.fixture
@@ -53,9 +63,11 @@ def yarn_line(
     tmp_path: Path,
     cluster: YarnCluster,
     yarn: YarnClient,
+    ending: Ending,
     request: pytest.FixtureRequest,
 ) -> Iterator[YarnLine]:
     """A line whose leader keeps its agents on the cluster; its service ends with the test."""
     line = YarnLine(Line(reactor, database, vhost, tmp_path), cluster, yarn, request.node.name)
     yield line
     blockon(Deferred.fromCoroutine(line.clean()))
+    ending(yarn.destroy(line.service))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
-from pytest_twisted import blockon
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
+from yarn_support import Ending
 
 from rtb.leader.yarn.answers import Away, Denied, Gibberish, Service
 from rtb.leader.yarn.check import check
@@ -32,15 +32,6 @@ def plan(service: str, **changes: Any) -> Plan:
     })  # fmt: skip
 
 
-@pytest.fixture
-def sleeping(yarn: YarnClient) -> Iterator[Plan]:
-    """A service of two containers that sleep."""
-    wanted = plan("rtb-test-sleeping")
-    blockon(Deferred.fromCoroutine(yarn.create(wanted.render(2))))
-    yield wanted
-    blockon(Deferred.fromCoroutine(yarn.destroy(wanted.service)))
-
-
 async def until(reactor: Any, yarn: YarnClient, name: str, what: Any) -> Service:
     end = reactor.seconds() + 60
     while True:
@@ -58,9 +49,14 @@ def living(service: Service) -> list[str]:
 
 @ensure
 async def test_the_life_of_a_service(
-    reactor: Any, cluster: YarnCluster, yarn: YarnClient, sleeping: Plan
+    reactor: Any,
+    cluster: YarnCluster,
+    yarn: YarnClient,
+    ending: Ending,
 ) -> None:
+    sleeping = plan("rtb-test-sleeping")
     name = sleeping.service
+    await yarn.create(sleeping.render(2))
     # Before it runs: refused in words, and kept.
     await yarn.scale(name, 3)
     service = await until(reactor, yarn, name, lambda service: len(living(service)) == 3)
@@ -80,6 +76,13 @@ async def test_the_life_of_a_service(
     nodes = await yarn.nodes()
     assert {node.state for node in nodes.values()} == {"RUNNING"}
     assert (await yarn.application(service.id)).state == "RUNNING"
+    # Its name is nobody else's.
+    other = YarnClient(reactor, [f"http://{where}" for where in cluster.addresses], "other")
+    with pytest.raises(Denied, match="already taken"):
+        await other.create(sleeping.render(1))
+    # Without Kerberos that is all: what runs can be seen, and ended, by whoever names it.
+    assert await other.service(name) is not None
+    ending(yarn.destroy(name))
 
 
 @ensure
@@ -91,18 +94,6 @@ async def test_what_is_not_there(yarn: YarnClient) -> None:
     with pytest.raises(Denied):
         await yarn.create({"nope": 1})
     assert await yarn.has_services()
-
-
-@ensure
-async def test_the_name_of_somebody_else(
-    reactor: Any, cluster: YarnCluster, yarn: YarnClient, sleeping: Plan
-) -> None:
-    other = YarnClient(reactor, [f"http://{where}" for where in cluster.addresses], "other")
-    with pytest.raises(Denied, match="already taken"):
-        await other.create(sleeping.render(1))
-    await until(reactor, yarn, sleeping.service, lambda service: len(living(service)) == 2)
-    # Without Kerberos that is all: what runs can be seen, and ended, by whoever names it.
-    assert await other.service(sleeping.service) is not None
 
 
 @ensure
@@ -170,16 +161,25 @@ async def test_odd_answers_are_errors_of_ours(
 
 
 @ensure
-async def test_check_tells_what_lacks(reactor: Any, cluster: YarnCluster) -> None:
+async def test_check_tells_what_lacks(
+    reactor: Any, cluster: YarnCluster, public_directory: Path
+) -> None:
+    spaced = public_directory / "an agent"
+    spaced.touch(mode=0o755)
     managers = [f"http://{where}" for where in cluster.addresses]
 
     async def lacks(token: str, where: list[str] = managers, **changes: Any) -> dict[str, str]:
         found = await check(reactor, where, "rtb", plan("rtb-test-check", **changes), token)
         return {finding.what: finding.said for finding in found if not finding.good}
 
-    assert await lacks("a") == {}
     assert "one of default" in (await lacks("b", queue="nowhere"))["queue"]
     assert "RTB_YARN_MEMORY" in (await lacks("c", memory=1_000_000))["room"]
-    assert "RTB_YARN_COMMAND" in (await lacks("d", command="/no/such/twistd -n"))["command"]
+    # A container of each looks for the command, also for one of two words that are one.
+    nothing, missing = await gatherResults([
+        Deferred.fromCoroutine(lacks("a", command=f"'{spaced}' -n")),
+        Deferred.fromCoroutine(lacks("d", command="/no/such/twistd -n")),
+    ])  # fmt: skip
+    assert nothing == {}
+    assert "RTB_YARN_COMMAND" in missing["command"]
     nobody = f"http://127.0.0.1:{free_port()}"
     assert set(await lacks("e", [nobody])) == {f"ResourceManager {nobody}", "cluster"}

@@ -28,7 +28,8 @@ RTB = Path(sys.executable).with_name("rtb")
 
 @pytest.fixture
 def place(public_directory: Path) -> Iterator[Path]:
-    place = public_directory / "dev-yarn"
+    # With a space, of which Hadoop itself makes two words.
+    place = public_directory / "dev yarn"
     yield place
     shutil.rmtree(place, ignore_errors=True)
 

@@ -21,13 +21,31 @@ ensure = pytest_twisted.ensureDeferred
 
 
 @ensure
-async def test_agents_come_with_the_work_and_go_after_it(yarn_line: YarnLine) -> None:
+async def test_agents_come_with_the_work_go_after_it_and_are_replaced(yarn_line: YarnLine) -> None:
     line = yarn_line.line
+    # YARN copies a file into each container; no node has it, nor is it on any path.
+    shipped = line.directory / "shipped.py"
+    shipped.write_text("def double(unit):\n    return 2 * unit.payload\n")
     await yarn_line.start(
         units=120,
-        YARN_IDLE="3",
-        WORKLOADS="default=coinflip:error=0,seconds=0.2;long=coinflip:error=0,seconds=15",
+        YARN_IDLE="1",
+        YARN_FILES=str(shipped),
+        YARN_ENV=f"{line.environment['RTB_YARN_ENV']}:.",
+        WORKLOADS="default=coinflip:error=0,seconds=0.2;long=coinflip:error=0,seconds=15;"
+        "shipped=python:shipped:double;endless=coinflip:error=0,seconds=600",
     )
+    await _come_and_go(yarn_line)
+    # And from nothing again.
+    await line.client.place({"units": [{"payload": 21}], "workload": "shipped"})
+    await line.until_settled(122)
+    assert line.sql("SELECT result FROM units ORDER BY id DESC LIMIT 1") == [(42,)]
+    await _is_witnessed_and_replaced(yarn_line)
+    await line.end()
+    line.check()
+
+
+async def _come_and_go(yarn_line: YarnLine) -> None:
+    line = yarn_line.line
     summary = await line.until(lambda summary: running(summary) == 2)
     launched = summary.leaders[0].launched
     assert all(agent["container"].startswith("container_") for agent in launched)
@@ -39,23 +57,18 @@ async def test_agents_come_with_the_work_and_go_after_it(yarn_line: YarnLine) ->
     await line.until(lambda summary: running(summary) == 0 and not shown(summary)["leaving"])
     await yarn_line.until_removed()
     assert yarn_line.kinds() == dict.fromkeys(("claimed", "queued", "processing", "success"), 121)
-    # Its container has gone, and its log can still be found.
+    # Its container has gone, and its log can still be read.
     ((unit,),) = line.sql("SELECT max(id) FROM units")
     (ran,) = [e for e in (await line.client.unit(unit))["history"] if e["kind"] == "processing"]
     assert ran["container"].startswith("container_")
-    assert ran["log"].startswith("http://")
+    await yarn_line.until_log(ran["log"], "twistd .* starting up")
     await yarn_line.until_service(lambda service: service is None)
-    # And from nothing again.
-    await line.client.place(order(4))
-    await line.until_settled(125)
-    await line.end()
-    line.check()
 
 
-@ensure
-async def test_a_killed_agent_is_witnessed_and_replaced(yarn_line: YarnLine) -> None:
+async def _is_witnessed_and_replaced(yarn_line: YarnLine) -> None:
+    """An agent that is killed."""
     line = yarn_line.line
-    await yarn_line.start(units=2, AGENTS="1:1", WORKLOADS="default=coinflip:error=0,seconds=60")
+    endless = await line.client.place(order(2, workload="endless"))
     await line.until(lambda summary: summary.units.processing == 2)
     (victim,) = yarn_line.agents()
     began = time.monotonic()
@@ -64,28 +77,58 @@ async def test_a_killed_agent_is_witnessed_and_replaced(yarn_line: YarnLine) -> 
     took = time.monotonic() - began
     assert yarn_line.kinds()["lost"] == 2
     assert took < 8, "epochs are 10 s: only a witness is as quick"
-    await line.until(lambda summary: summary.units.processing == 2)
+    summary = await line.until(
+        lambda summary: summary.units.processing == 2 and len(summary.leaders[0].launched) == 1
+    )
+    # What runs can be read as well.
+    (agent,) = summary.leaders[0].launched
+    await yarn_line.until_log(agent["log"], "twistd .* starting up")
     # Ended by an error of its own it is started again in the same container.
     (victim,) = yarn_line.agents()
     os.kill(victim, signal.SIGABRT)
     await line.until(lambda _: yarn_line.kinds()["lost"] == 4)
     await line.until(lambda summary: summary.units.processing == 2)
+    await line.client.change_order(endless["id"], "cancel")
+    await line.until(lambda summary: summary.units.cancelled == 2)
 
 
 @pytest.mark.long
 @ensure
 async def test_the_death_of_the_application_master_costs_no_unit(yarn_line: YarnLine) -> None:
+    """Its containers are in the registry (READY comes after that): the next one keeps them."""
     line = yarn_line.line
-    await yarn_line.start(units=4, WORKLOADS="default=coinflip:error=0,seconds=25")
+    await yarn_line.start(units=4, WORKLOADS="default=coinflip:error=0,seconds=40")
     await line.until(lambda summary: summary.units.processing == 4)
+    await yarn_line.until_service(lambda service: service and states(service) == ["READY"] * 2)
     agents = yarn_line.agents()
-    master = yarn_line.application_master()
-    os.kill(master, signal.SIGKILL)
-    await line.until(lambda _: yarn_line.masters() not in ([], [master]))
+    await yarn_line.kill_master()
     await yarn_line.until_service(lambda service: service and len(living(service)) == 2)
     assert yarn_line.agents() == agents, line.logs()
-    await line.until_settled(4)
+    await line.until_settled(4, limit=120)
     assert yarn_line.kinds() == {"claimed": 4, "queued": 4, "processing": 4, "success": 4}
+    await line.end()
+    line.check()
+
+
+@pytest.mark.long
+@ensure
+async def test_the_early_death_of_the_application_master_loses_no_unit(
+    yarn_line: YarnLine,
+) -> None:
+    """It had no time to note its containers: the next one ends and replaces them."""
+    line = yarn_line.line
+    await yarn_line.start(units=4, WORKLOADS="default=coinflip:error=0,seconds=25")
+    await yarn_line.until_service(
+        lambda service: service and states(service) == ["RUNNING_BUT_UNREADY"] * 2
+    )
+    await yarn_line.kill_master()
+    await line.until_settled(4, limit=240)
+    kinds = yarn_line.kinds()
+    # Whether it had the time is the machine's affair: tried again or not, nobody is to blame.
+    assert "lost" not in kinds
+    assert kinds["success"] == 4
+    await line.end()
+    line.check()
 
 
 @pytest.mark.long
@@ -170,22 +213,9 @@ async def test_units_go_on_while_no_resource_manager_is_there(yarn_line: YarnLin
     assert "lost" not in yarn_line.kinds()
 
 
-@ensure
-async def test_the_workload_is_shipped(yarn_line: YarnLine) -> None:
-    """YARN copies a file into each container; no node has it, nor is it on any path."""
-    line = yarn_line.line
-    shipped = line.directory / "shipped.py"
-    shipped.write_text("def double(unit):\n    return 2 * unit.payload\n")
-    env = f"{line.environment['RTB_YARN_ENV']}:."
-    await yarn_line.start(
-        WORKLOADS="default=python:shipped:double", YARN_FILES=str(shipped), YARN_ENV=env
-    )
-    await line.client.place({"units": [{"payload": 21}]})
-    await line.until_settled(1)
-    assert line.sql("SELECT status, result FROM units") == [("success", 42)]
-    await line.end()
-    line.check()
-
-
 def living(service: Service) -> list[str]:
     return [c.id for c in service.agents.containers if c.lives] if service.agents else []
+
+
+def states(service: Service) -> list[str]:
+    return [c.state for c in service.agents.containers if c.lives] if service.agents else []

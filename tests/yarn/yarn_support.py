@@ -6,11 +6,13 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
 import attrs
+import treq
 from line_support import Line, Role, order
 from twisted.internet.task import deferLater
 
@@ -22,6 +24,8 @@ from rtb.sandbox.proc import descendants, identity
 from rtb.sandbox.yarn import YarnCluster
 
 ROOT = Path(__file__).parents[2]
+#: Begins to remove a service: what it is given is carried out beside the next tests.
+Ending = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @attrs.define
@@ -88,6 +92,25 @@ class YarnLine:
             assert self.line.reactor.seconds() < until, nodes
             await deferLater(self.line.reactor, 0.5)
 
+    async def until_log(self, link: str, words: str) -> None:
+        """Return when the page that a link leads to, and the output it leads to, is served."""
+        reactor = self.line.reactor
+        until = reactor.seconds() + 60
+        for page, wanted in ((link, "stdout.txt"), (f"{link}/stdout.txt/?start=-4096", words)):
+            said = ""
+            while not re.search(wanted, said):
+                assert reactor.seconds() < until, f"{page}: {said}"
+                answer = await treq.get(page, timeout=20)
+                said = f"{answer.code} {await answer.text()}"
+                assert answer.code == 200, f"{page}: {said}"
+                await deferLater(reactor, 0.2)
+
+    async def kill_master(self) -> None:
+        """Kill the service's ApplicationMaster; return when there is another."""
+        master = self.application_master()
+        os.kill(master, SIGKILL)
+        await self.line.until(lambda _: self.masters() not in ([], [master]))
+
     async def until_removed(self, container: str = "container_") -> None:
         """Return when no agent's process of this test is left."""
         until = self.line.reactor.seconds() + 20
@@ -146,14 +169,13 @@ class YarnLine:
         return dict(rows)
 
     async def clean(self) -> None:
-        """End roles, service and agents."""
+        """End roles and agents; what is left of the service is for the caller to remove."""
         for role in self.line.roles:
             if role.transport.pid is not None:
                 role.signal(SIGKILL)
                 if not role.life.ended.called:
                     await role.life.ended
         await self.line.client.close()
-        await self.client.destroy(self.service)
         for pid in self.agents():
             os.kill(pid, SIGKILL)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from rtb.leader.yarn.spec import Plan
 __all__ = ["Finding", "check"]
 
 _LOOK_EVERY = 0.5
+#: The first word for a shell: what is quoted in it stays quoted.
+_WORD = re.compile(r"(?:'[^']*'|[^\s'])+")
 #: Seconds that a container which only looks for the command may take.
 _PATIENCE = 60.0
 _API_OFF = (
@@ -114,7 +117,9 @@ def _service(there: Service | None, plan: Plan) -> Finding:
 
 async def _command(reactor: Any, client: YarnClient, plan: Plan, token: str) -> Finding:
     """Let a container look for the command where agents would."""
-    word = plan.command.strip().removeprefix("exec ").split()[0]
+    command = plan.command.strip().removeprefix("exec ").lstrip()
+    quoted = _WORD.match(command)
+    word = quoted[0] if quoted else command.split()[0]
     name = f"rtb-check-{token}"
     looking = attrs.evolve(plan, service=name, command="true", lifetime=300)
     spec = looking.render(1)

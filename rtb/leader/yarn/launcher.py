@@ -7,8 +7,10 @@ RUNNING; on a node that is lost the process may live on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -41,6 +43,8 @@ __all__ = ["YarnLauncher"]
 #: Seconds until the next look while there is something to see, and after a step.
 _LOOK, _AGAIN = 1.0, 0.3
 _BACKOFF, _BACKOFF_MOST = 1.0, 15.0
+#: Another one in each try that YARN refuses, though the problem is the same.
+_NUMBER = re.compile(r"application_\d+_\d+")
 #: Seconds until a service that ended by itself is made again: doubled each time.
 _AGAIN_AFTER, _AGAIN_MOST = 2.0, 120.0
 
@@ -146,7 +150,8 @@ class YarnLauncher:
         node = self._nodes.get(track.host)
         if node is None or not node.nodeHTTPAddress or not self.owns(track):
             return ""
-        return f"http://{node.nodeHTTPAddress}/node/containerlogs/{track.container}/{self._user}"
+        user = quote(self._user, safe="")
+        return f"http://{node.nodeHTTPAddress}/node/containerlogs/{track.container}/{user}"
 
     def state(self) -> Launching:
         """Return what reports say of it."""
@@ -301,7 +306,7 @@ class YarnLauncher:
         self._schedule(_BACKOFF_MOST)
 
     def _complain(self, problem: str) -> None:
-        if problem == self._problem:
+        if _NUMBER.sub("", problem) == _NUMBER.sub("", self._problem):
             return
         if problem:
             self._log.warn("YARN: {problem}", problem=problem)

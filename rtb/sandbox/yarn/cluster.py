@@ -20,6 +20,7 @@ from rtb.sandbox.yarn import configuration
 from rtb.sandbox.yarn.configuration import NODE_MEMORY, Layout, Node, ResourceManager
 from rtb.sandbox.yarn.jars import jars
 from rtb.sandbox.yarn.java import find_java
+from rtb.sandbox.yarn.plain import PlainNames
 from rtb.sandbox.yarn.web import ask
 
 __all__ = ["YarnCluster"]
@@ -70,6 +71,7 @@ class YarnCluster:
         self.zookeeper = self._child("zookeeper")
         self.managers = [self._child(f"rm{n}") for n in range(1, 3 if pair else 2)]
         self.nodes = [self._child(f"nm{n}") for n in range(1, nodes + 1)]
+        self._names = PlainNames(directory / "names")
         self._layout: Layout | None = None
         self._java = Path()
         self._node_ports: list[Node] = []
@@ -138,12 +140,13 @@ class YarnCluster:
         return Child(self._reactor, name, ourselves, self._directory.path, signal.SIGTERM)
 
     async def _start(self) -> None:
-        self._java = find_java()
+        java = find_java()
         place = await jars(self._reactor)
         self._directory.open()
         try:
             await self._clean()
-            self._lay_out(place)
+            self._java = self._names.of(java)
+            self._lay_out(self._names.of(place))
             await self._start_servers()
         except BaseException:
             await self._stop()
@@ -154,6 +157,7 @@ class YarnCluster:
             await child.end_leftover(_STOP_PATIENCE)
         # An ApplicationMaster whose cluster was killed knocks at the old ports for ever.
         await end_those_below(self._reactor, self._base, patience=0.0)
+        self._names.remove()
         shutil.rmtree(self._base, ignore_errors=True)
         self._base.mkdir(parents=True)
 
@@ -178,7 +182,8 @@ class YarnCluster:
             Node(n, port(), port(), port(), port(), self._memory)
             for n, _ in enumerate(self.nodes, 1)
         ]
-        layout = self._layout = Layout(self._base, place, port(), managers, self._expiry)
+        base = self._names.of(self._base)
+        layout = self._layout = Layout(base, place, port(), managers, self._expiry)
         for manager in managers:
             settings = configuration.rm_settings(layout, manager)
             configuration.write(layout, manager.id, settings)
@@ -238,7 +243,8 @@ class YarnCluster:
 
     def _spawn(self, child: Child, heap: str, main: str, *arguments: str) -> None:
         conf = self.layout.conf(child.name)
-        logs = f"-Dhadoop.log.dir={self._base}/logs", f"-Dyarn.log.dir={self._base}/logs"
+        base = self.layout.base
+        logs = f"-Dhadoop.log.dir={base}/logs", f"-Dyarn.log.dir={base}/logs"
         opened = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENED]
         command = [os.fspath(self._java / "bin" / "java"), f"-Xmx{heap}", *_JVM, *logs, *opened]
         command += ["-cp", f"{conf}:{self.layout.jars}/*", main, *arguments]
@@ -265,6 +271,7 @@ class YarnCluster:
             await self.zookeeper.end(signal.SIGTERM, _STOP_PATIENCE)
             # What a killed node left running has no parent any more.
             await end_those_below(self._reactor, self._base, patience=2.0)
+            self._names.remove()
         finally:
             self._directory.close()
 

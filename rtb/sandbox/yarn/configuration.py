@@ -131,9 +131,10 @@ def _core(layout: Layout) -> dict[str, str]:
         # How long the other ResourceManager waits before it takes over.
         "hadoop.zk.timeout-ms": "4000",
         "hadoop.registry.zk.quorum": quorum,
-        "hadoop.registry.zk.connection.timeout.ms": "3000",
-        "hadoop.registry.zk.session.timeout.ms": "10000",
-        "hadoop.registry.zk.retry.times": "1",
+        # A new ApplicationMaster that cannot read its containers there ends them.
+        "hadoop.registry.zk.connection.timeout.ms": "15000",
+        "hadoop.registry.zk.session.timeout.ms": "20000",
+        "hadoop.registry.zk.retry.times": "5",
         "hadoop.registry.zk.retry.interval.ms": "500",
         "hadoop.registry.zk.retry.ceiling.ms": "2000",
     }
@@ -160,18 +161,22 @@ def _common(layout: Layout) -> dict[str, str]:
         "yarn.am.liveness-monitor.expiry-interval-ms": str(max(30000, int(expiry))),
         "yarn.service.base.path": str(layout.base / "services"),
         "yarn.service.classpath": f"{layout.jars}/*",
+        # Of the ApplicationMaster, which reads what its node does.
+        "yarn.service.readiness-check-interval.seconds": "1",
     }
+
+
+def _own(layout: Layout, manager: ResourceManager) -> dict[str, str]:
+    return {} if len(layout.managers) == 1 else {"yarn.resourcemanager.ha.id": manager.id}
 
 
 def rm_settings(layout: Layout, manager: ResourceManager) -> dict[str, str]:
     """Return what *manager* reads as ``yarn-site.xml``."""
     prefix = "yarn.resourcemanager."
-    own = {} if len(layout.managers) == 1 else {f"{prefix}ha.id": manager.id}
-    return _common(layout) | own | {
+    return _common(layout) | _own(layout, manager) | {
         "yarn.webapp.api-service.enable": "true",
         "yarn.service.am-resource.memory": "512",
         "yarn.service.am.java.opts": f"{_AM_JVM} --add-opens=java.base/java.lang=ALL-UNNAMED",
-        "yarn.service.readiness-check-interval.seconds": "1",
         f"{prefix}am.max-attempts": "20",
         f"{prefix}recovery.enabled": "true",
         f"{prefix}store.class": "org.apache.hadoop.yarn.server.resourcemanager.recovery."
@@ -192,30 +197,37 @@ def node_settings(layout: Layout, node: Node) -> dict[str, str]:
     prefix = "yarn.nodemanager."
     place = layout.base / f"nm{node.number}"
     full = f"{prefix}disk-health-checker."
-    return _common(layout) | {
-        f"{prefix}hostname": _HOST,
-        f"{prefix}address": _at(node.address),
-        f"{prefix}localizer.address": _at(node.localizer),
-        f"{prefix}webapp.address": _at(node.web),
-        f"{prefix}collector-service.address": _at(node.collector),
-        f"{prefix}local-dirs": str(place / "local"),
-        f"{prefix}log-dirs": str(place / "logs"),
-        f"{prefix}resource.memory-mb": str(node.memory),
-        f"{prefix}resource.cpu-vcores": str(NODE_CORES),
-        f"{prefix}vmem-check-enabled": "false",
-        f"{prefix}pmem-check-enabled": "false",
-        f"{prefix}resource-monitor.interval-ms": "1000",
-        # Killed and started again, it takes its containers back; told to stop, it ends them.
-        f"{prefix}recovery.enabled": "true",
-        f"{prefix}recovery.supervised": "false",
-        f"{prefix}recovery.dir": str(place / "recovery"),
-        # Hadoop's default: agents have that long between SIGTERM and SIGKILL.
-        f"{prefix}sleep-delay-before-sigkill.ms": "250",
-        # What is left of a container stays for those who look why it failed.
-        f"{prefix}delete.debug-delay-sec": "600",
-        f"{full}max-disk-utilization-per-disk-percentage": "100",
-        f"{full}min-free-space-per-disk-mb": "0",
-    }
+    # Its pages link one ResourceManager: of two at its own address it can choose none, and answers
+    # 500. It speaks to whichever is active all the same.
+    linked = layout.managers[0]
+    return (
+        _common(layout)
+        | _own(layout, linked)
+        | {
+            f"{prefix}hostname": _HOST,
+            f"{prefix}address": _at(node.address),
+            f"{prefix}localizer.address": _at(node.localizer),
+            f"{prefix}webapp.address": _at(node.web),
+            f"{prefix}collector-service.address": _at(node.collector),
+            f"{prefix}local-dirs": str(place / "local"),
+            f"{prefix}log-dirs": str(place / "logs"),
+            f"{prefix}resource.memory-mb": str(node.memory),
+            f"{prefix}resource.cpu-vcores": str(NODE_CORES),
+            f"{prefix}vmem-check-enabled": "false",
+            f"{prefix}pmem-check-enabled": "false",
+            f"{prefix}resource-monitor.interval-ms": "1000",
+            # Killed and started again, it takes its containers back; told to stop, it ends them.
+            f"{prefix}recovery.enabled": "true",
+            f"{prefix}recovery.supervised": "false",
+            f"{prefix}recovery.dir": str(place / "recovery"),
+            # Hadoop's default: agents have that long between SIGTERM and SIGKILL.
+            f"{prefix}sleep-delay-before-sigkill.ms": "250",
+            # What is left of a container stays for those who look why it failed.
+            f"{prefix}delete.debug-delay-sec": "600",
+            f"{full}max-disk-utilization-per-disk-percentage": "100",
+            f"{full}min-free-space-per-disk-mb": "0",
+        }
+    )
 
 
 def _xml(settings: Mapping[str, str]) -> str:
