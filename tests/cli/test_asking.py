@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest_twisted
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
 from rtb.settings import Broker, Database
@@ -47,6 +48,12 @@ class Person:
         )
         return done
 
+    async def each(self, *commands: str) -> list[Done]:
+        """Return what came of *commands*, given at once."""
+        asked = [Deferred.fromCoroutine(self.rtb(*command.split())) for command in commands]
+        done: list[Done] = await gatherResults(asked)
+        return done
+
 
 @pytest_twisted.ensureDeferred
 async def test_a_day_at_the_terminal(
@@ -56,15 +63,15 @@ async def test_a_day_at_the_terminal(
     person = Person(line)
     admin = free_port()
     try:
-        away = await person.rtb("status")
+        away, health, before, sql = await person.each(
+            "status", "healthcheck", "migrate --status", "migrate --sql"
+        )
         assert (away.returncode, away.stdout) == (69, "")
         assert "no answer from" in away.stderr
-        assert (await person.rtb("healthcheck")).returncode == 1
-
-        before = await person.rtb("migrate", "--status")
+        assert health.returncode == 1
         assert before.returncode == 1
         assert before.stdout.startswith("to apply: 0001_books.sql\n")
-        assert "CREATE TABLE units" in (await person.rtb("migrate", "--sql")).stdout
+        assert "CREATE TABLE units" in sql.stdout
         line.start("rtb-api")
         line.start("rtb-leader")
         line.start("rtb-agent", ADMIN_LISTEN=f"tcp:{admin}:interface=127.0.0.1")
@@ -72,11 +79,12 @@ async def test_a_day_at_the_terminal(
         order = (await line.client.place({"name": "april", "units": [f"u{n}" for n in range(60)]}))[
             "id"
         ]
-        waiting = await person.rtb("watch", str(order), "--timeout", "1.5")
+        waiting, early = await person.each(
+            f"watch {order} --timeout 1.5", f"watch {order} --exit all,waiting,9"
+        )
         assert waiting.returncode == 5
         assert "april" in waiting.stdout
         assert "not so within" in waiting.stderr
-        early = await person.rtb("watch", str(order), "--exit", "all,waiting,9")
         assert early.returncode == 9
         await line.client.go()
         watched = await person.rtb(
@@ -84,16 +92,16 @@ async def test_a_day_at_the_terminal(
         )
         assert watched.returncode in (0, 3)
         assert "TOTAL" in watched.stdout
-        status = await person.rtb("status")
+        status, as_json, listed, shown, missing = await person.each(
+            "status", "status -o json", "orders list -o jsonl", f"orders show {order} --wait 5",
+            "orders show 999",
+        )  # fmt: skip
         assert status.returncode == 0
         assert "going, 100 % done" in status.stdout
-        assert json.loads((await person.rtb("status", "-o", "json")).stdout)["going"] is True
-
-        listed = await person.rtb("orders", "list", "-o", "jsonl")
+        assert json.loads(as_json.stdout)["going"] is True
         (row,) = [json.loads(text) for text in listed.stdout.splitlines()]
         assert row["name"] == "april"
-        assert "april" in (await person.rtb("orders", "show", str(order), "--wait", "5")).stdout
-        missing = await person.rtb("orders", "show", "999")
+        assert "april" in shown.stdout
         assert (missing.returncode, missing.stdout) == (4, "")
 
         scenes = tmp_path / "scenes.csv"
@@ -109,36 +117,37 @@ async def test_a_day_at_the_terminal(
             await person.rtb("orders", "hold", str(order), "--yes", "--why", "clouds")
         ).returncode == 0
         assert (await person.rtb("orders", "priority", str(order), "4")).returncode == 0
-        shown = await person.rtb("orders", "show", str(order))
+        shown, expected, exported, as_table, missing = await person.each(
+            f"orders show {order}", f"orders forecast {order}", f"orders export {order}",
+            f"orders export {order} --csv", "orders export 999",
+        )  # fmt: skip
         assert "hold of 0 units: clouds" in shown.stdout
         assert "priority of 0 units" in shown.stdout
-        expected = await person.rtb("orders", "forecast", str(order))
         assert expected.stdout.startswith("code     DONE: ")
-
-        exported = await person.rtb("orders", "export", str(order))
         units = [json.loads(text) for text in exported.stdout.splitlines()]
         assert len(units) == 60
         assert exported.stderr == "60 units\n"
-        table = (await person.rtb("orders", "export", str(order), "--csv")).stdout
-        rows = list(csv.DictReader(io.StringIO(table)))
+        rows = list(csv.DictReader(io.StringIO(as_table.stdout)))
         assert [int(row["id"]) for row in rows] == [unit["id"] for unit in units]
-        assert (await person.rtb("orders", "export", "999")).returncode == 4
+        assert missing.returncode == 4
 
-        shown = await person.rtb("units", "show", str(units[0]["id"]))
+        shown, some, tracker, listed = await person.each(
+            f"units show {units[0]['id']}", f"units list {order} --limit 3 -o jsonl", "tracker",
+            "agents list -o json",
+        )  # fmt: skip
         assert "processing" in shown.stdout
         assert "u0" in shown.stdout
-        some = await person.rtb("units", "list", str(order), "--limit", "3", "-o", "jsonl")
         assert len(some.stdout.splitlines()) == 3
-        assert "outbox" in (await person.rtb("tracker")).stdout
-        agents = json.loads((await person.rtb("agents", "list", "-o", "json")).stdout)
-        assert [agent["presence"] for agent in agents] == ["ready"]
+        assert "outbox" in tracker.stdout
+        assert [agent["presence"] for agent in json.loads(listed.stdout)] == ["ready"]
 
         await changes(person, tmp_path)
 
-        after = await person.rtb("migrate", "--status")
+        after, checked, ready = await person.each(
+            "migrate --status", "check", "healthcheck --ready"
+        )
         assert (after.returncode, after.stdout) == (0, "nothing to apply\n")
-
-        checked = await person.rtb("check")
+        assert ready.returncode == 0
         assert checked.returncode == 0, checked.stdout
         assert [text.split()[:2] for text in checked.stdout.splitlines()] == [
             ["PostgreSQL", "ok"], ["RabbitMQ", "ok"], ["API", "ok"],
@@ -146,7 +155,6 @@ async def test_a_day_at_the_terminal(
         broken = await person.rtb("check", RTB_AMQP_URL=f"amqp://x:y@127.0.0.1:{free_port()}/")
         assert broken.returncode == 69
         assert "RabbitMQ    away" in broken.stdout
-        assert (await person.rtb("healthcheck", "--ready")).returncode == 0
         listens = {"RTB_ADMIN_LISTEN": f"tcp:{admin}:interface=127.0.0.1"}
         assert (await person.rtb("healthcheck", **listens)).stdout == '{"alive":true}\n'
     finally:
@@ -199,11 +207,11 @@ async def test_what_needs_no_api(
     reactor: Any, database: Database, vhost: Broker, tmp_path: Path
 ) -> None:
     person = Person(Line(reactor, database, vhost, tmp_path))
-    for shell in ("bash", "zsh", "fish"):
-        completion = await person.rtb("completion", shell)
-        assert "_RTB_COMPLETE" in completion.stdout
-    described = json.loads((await person.rtb("openapi")).stdout)
-    assert described["openapi"] == "3.1.0"
-    wrong = await person.rtb("watch", "--exit", "some,error")
+    *completions, described, wrong = await person.each(
+        "completion bash", "completion zsh", "completion fish", "openapi",
+        "watch --exit some,error",
+    )  # fmt: skip
+    assert all("_RTB_COMPLETE" in completion.stdout for completion in completions)
+    assert json.loads(described.stdout)["openapi"] == "3.1.0"
     assert wrong.returncode == 2
     assert "all,success,0" in wrong.stderr

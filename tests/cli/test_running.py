@@ -35,7 +35,7 @@ def test_who_is_interrupted_did_not_succeed(number: int) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(number)
-        assert process.wait(20) == 130
+        assert process.wait(120) == 130
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_who_is_interrupted_did_not_succeed(number: int) -> None:
 )
 def test_the_code_is_that_of_the_work(what: str, code: int) -> None:
     with start(what) as process:
-        assert process.wait(20) == code
+        assert process.wait(120) == code
