@@ -94,6 +94,9 @@ async def test_agents_come_with_the_work_and_go_after_it(launched: Line) -> None
     gate = line.gate()
     await start(line, units=20)
     await line.until(lambda summary: running(summary) == 3 and summary.units.processing == 6)
+    # Who they are comes with the next full report.
+    there = "SELECT count(*) FROM agents WHERE container <> ''"
+    await line.until(lambda _: line.sql(there) == [(3,)])
     listed = await deferToThread(
         subprocess.run, [str(RTB), "agents", "list"], env=line.environment, check=True,
         capture_output=True, text=True, timeout=60,
