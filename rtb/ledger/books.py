@@ -13,7 +13,7 @@ import msgspec
 
 from rtb.ledger.arrays import numbers, texts, truths
 from rtb.ledger.errors import SchemaError
-from rtb.ledger.lane import Lane, OnceOpen
+from rtb.ledger.lane import Lane, OnceOpen, only
 from rtb.ledger.queries import QUERIES, Query
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move
@@ -243,11 +243,11 @@ class Books:
 
         Return the current one, which differs for a superseded leader.
         """
-        ((leader,),) = await self._flushes.run(
+        rows = await self._flushes.run(
             QUERIES["adopt"],
             {"box": report.box, "leader": report.leader, "capacity": report.capacity},
         )
-        return str(leader)
+        return str(only(rows)[0])
 
     async def report(self, report: Report) -> bool:
         """Book the state that *report* shows of a box and its agents.
@@ -298,7 +298,7 @@ class Books:
 
     async def epoch(self) -> tuple[str, int]:
         """Return the ledger's id and its current epoch."""
-        ((ledger, epoch),) = await self._claims.run(QUERIES["epoch"])
+        ledger, epoch = only(await self._claims.run(QUERIES["epoch"]))
         return ledger, epoch
 
     async def end_epoch(self, ledger: str, epoch: int) -> None:
@@ -307,8 +307,7 @@ class Books:
 
     async def is_restored(self) -> bool:
         """Was it noticed that PostgreSQL was restored to an earlier state?"""
-        ((restored,),) = await self._claims.run(QUERIES["restored"])
-        return bool(restored)
+        return bool(only(await self._claims.run(QUERIES["restored"]))[0])
 
     async def note_restored(self, ledger: str) -> None:
         """Note that *ledger* was restored: nothing is claimed any more until it is renewed."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from rtb.settings import Database
 
-__all__ = ["Lane", "OnceOpen", "Rows"]
+__all__ = ["Lane", "OnceOpen", "Rows", "only"]
 
 Rows = list[tuple[Any, ...]]
 #: A statement and its parameters.
@@ -52,6 +52,16 @@ _CONNECT_LIMIT = 5.0
 #: SQLSTATE classes of values that will never do.
 _BAD_DATA = ("22", "23")
 _UNDEFINED = ("42P01", "42703", "42883", "42704")
+
+
+def only(rows: Rows) -> tuple[Any, ...]:
+    """Return the one row that there always is, but in a ledger that is only being made.
+
+    :raises LedgerUnavailableError: there is none: its tables are there before its rows
+    """
+    if not rows:
+        raise LedgerUnavailableError("the ledger is being made")
+    return rows[0]
 
 
 class _Cursor(txpostgres.Cursor):

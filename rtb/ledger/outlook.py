@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from rtb.ledger.errors import SchemaError
-from rtb.ledger.lane import Lane
+from rtb.ledger.lane import Lane, only
 from rtb.ledger.queries import QUERIES
 from rtb.model.outlook import (
     SENTENCES,
@@ -143,7 +143,7 @@ class Outlook:
         return scene, kinds, line
 
     async def _scene(self, workload: str) -> tuple[Scene, list[str]]:
-        ((*how, kinds),) = await self._lane.run(QUERIES["scene"], {"workload": workload})
+        *how, kinds = only(await self._lane.run(QUERIES["scene"], {"workload": workload}))
         going, leaders, offering, slots, room, rate, processing = how
         scene = Scene(
             going=going,

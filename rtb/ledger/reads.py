@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from rtb.ledger.errors import LedgerError, SchemaError, units_pruned
-from rtb.ledger.lane import Lane, Rows
+from rtb.ledger.lane import Lane, Rows, only
 from rtb.ledger.queries import QUERIES
 from rtb.ledger.timeline import merged
 
@@ -69,7 +69,7 @@ class Reads:
 
     async def summary(self) -> dict[str, Any]:
         """Return what ``GET /`` says."""
-        ((going, *counts),) = await self._glance.run(QUERIES["summary"])
+        going, *counts = only(await self._glance.run(QUERIES["summary"]))
         leaders = await self._glance.run(QUERIES["leaders"])
         return {
             "units": _counts(counts),

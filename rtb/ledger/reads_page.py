@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from rtb.ledger.errors import SchemaError
-from rtb.ledger.lane import Lane, Rows
+from rtb.ledger.lane import Lane, Rows, only
 from rtb.ledger.queries import QUERIES
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class PageReads:
         :param orders: how many orders to return
         :param in_flight: with more than this, what runs is not looked at
         """
-        ((going, *counts),) = await self._lane.run(QUERIES["summary"])
+        going, *counts = only(await self._lane.run(QUERIES["summary"]))
         return Glance(
             going=going,
             counts=tuple(counts),
@@ -131,8 +131,7 @@ class PageReads:
 
     async def metrics(self) -> tuple[Any, ...]:
         """Return the books as metrics: the columns of the query, as they are."""
-        rows = await self._lane.run(QUERIES["page_metrics"])
-        return rows[0]
+        return only(await self._lane.run(QUERIES["page_metrics"]))
 
     async def newest(self) -> tuple[int, datetime]:
         """Return the id of the newest event, and a moment of a few seconds ago."""

@@ -54,7 +54,7 @@ class Stream:
     def of(self, kind: str) -> list[Event]:
         return [event for event in self.events if event.kind == kind]
 
-    async def until(self, what: Callable[[], Any], limit: float = 20.0) -> Any:
+    async def until(self, what: Callable[[], Any], limit: float = 60.0) -> Any:
         end = self._reactor.seconds() + limit
         while not (found := what()):
             assert self._reactor.seconds() < end, self.text[-3000:]

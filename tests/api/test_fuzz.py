@@ -32,7 +32,7 @@ ENDLESS = "/events"
 
 def fuzz(url: str) -> list[str]:
     """Return what was asked; the first answer that is not as described fails."""
-    schema = schemathesis.openapi.from_dict(requests.get(f"{url}/openapi.json", timeout=10).json())
+    schema = schemathesis.openapi.from_dict(requests.get(f"{url}/openapi.json", timeout=60).json())
     schema.config.base_url = url
     asked = []
     for found in schema.get_all_operations():
@@ -51,7 +51,7 @@ def fuzz(url: str) -> list[str]:
         )
         @hypothesis.given(case=operation.as_strategy() | operation.as_strategy(NEGATIVE))
         def ask(case: Any) -> None:
-            case.validate_response(case.call(timeout=10), checks=CHECKS)
+            case.validate_response(case.call(timeout=60), checks=CHECKS)
 
         ask()
     return asked

@@ -45,7 +45,7 @@ async def test_they_are_in_within_5_seconds_and_the_feed_goes_on(
             took.append(reactor.seconds() - began)
         assert min(took) < 5.0, took
         assert sorted(waited)[len(waited) // 2] < 0.5, "half of the answers come at once"
-        end = reactor.seconds() + 20
+        end = reactor.seconds() + 60
         while b'"total":40000' not in b"".join(seen):
             assert reactor.seconds() < end
             await deferLater(reactor, 0.1)

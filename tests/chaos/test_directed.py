@@ -41,7 +41,7 @@ class Place:
         self.client = Client(f"http://127.0.0.1:{self.system.ports['api-0']}", self.reactor)
         await self.until(lambda s: len([x for x in s.leaders if x.slots]) == len(shape.leaders))
 
-    async def until(self, what: Any, limit: float = 90.0) -> Any:
+    async def until(self, what: Any, limit: float = 180.0) -> Any:
         end = self.reactor.seconds() + limit
         while self.reactor.seconds() < end:
             try:

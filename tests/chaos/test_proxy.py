@@ -52,7 +52,7 @@ async def _call(reactor: Any, proxy: Proxy) -> Any:
 
 
 async def _until(reactor: Any, what: Any) -> None:
-    for _ in range(500):
+    for _ in range(6000):
         if what():
             return
         await deferLater(reactor, 0.01, lambda: None)

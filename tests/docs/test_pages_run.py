@@ -93,7 +93,7 @@ async def test_a_page_does_what_it_says(page: Path, system: Line, desk: Path) ->
     running = getProcessOutputAndValue(
         "/bin/bash", ["-c", program], env=environment, path=str(desk), reactor=system.reactor
     )
-    out, err, code = await running.addTimeout(60, system.reactor)
+    out, err, code = await running.addTimeout(180, system.reactor)
     said = f"{out.decode()}\n{err.decode()}"
     assert code == 0, said
     for file, expected in shown.items():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import pytest_twisted
 from ledger_support import (
     Ledger,
@@ -15,7 +16,7 @@ from ledger_support import (
     vouching,
 )
 
-from rtb.ledger import Books
+from rtb.ledger import Books, LedgerUnavailableError
 from rtb.model.lifecycle import Kind
 from rtb.model.wire import Presence
 
@@ -34,6 +35,15 @@ async def test_an_epoch_ends_once(books: Books, ledger: Ledger) -> None:
     await books.end_epoch("of another ledger", epoch + 1)
     await books.end_epoch(identity, epoch + 2)
     assert await books.epoch() == (identity, epoch + 1)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_ledger_that_is_being_made_is_not_there_yet(books: Books, ledger: Ledger) -> None:
+    """Its tables are, since each migration is a transaction; an API may be at work all the time."""
+    ledger.sql("DELETE FROM epochs; DELETE FROM gate")
+    for asked in (books.epoch, books.is_restored, lambda: books.adopt(report())):
+        with pytest.raises(LedgerUnavailableError, match="being made"):
+            await asked()
 
 
 @pytest_twisted.ensureDeferred

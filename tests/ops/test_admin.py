@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 async def ask(reactor: Any, port: int, path: str, status: int = 200) -> bytes:
-    for _ in range(200):
+    for _ in range(600):
         try:
             response = await treq.get(f"http://127.0.0.1:{port}{path}", persistent=False)
         except ConnectError:

@@ -269,11 +269,11 @@ async def follow(reactor: Any, port: int) -> None:
         assert sum(units[status] for status in units if status != "total") == 100
         return units["success"] + units["error"] == 100
 
-    await until(reactor, 30, ready)
-    await until(reactor, 30, led)
+    await until(reactor, 120, ready)
+    await until(reactor, 120, led)
     # Across a thread: it blocks, as befits a program of its own.
     pool = reactor.getThreadPool()
     environ = {"RTB_API_HOST": f"boa:{port}"}
     assert await deferToThreadPool(reactor, pool, probe.main, "api", environ) == ""
     assert (await ask(reactor, port, "/go/"))[0] == 200
-    await until(reactor, 60, settled)
+    await until(reactor, 180, settled)

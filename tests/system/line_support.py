@@ -108,7 +108,7 @@ class Line:
         self.environment["RTB_WORKLOADS"] = f"default=command:{shlex.join(['sh', '-c', loop])}"
         return gate
 
-    async def until(self, what: Callable[[Summary], bool], *, limit: float = 60.0) -> Summary:
+    async def until(self, what: Callable[[Summary], bool], *, limit: float = 120.0) -> Summary:
         """Return the first summary that is as wanted; in each one the counts add up."""
         end = self.reactor.seconds() + limit
         summary = None
@@ -134,7 +134,7 @@ class Line:
             )
         )
 
-    async def until_settled(self, total: int, *, limit: float = 60.0) -> Summary:
+    async def until_settled(self, total: int, *, limit: float = 120.0) -> Summary:
         return await self.until(lambda summary: summary.units.settled == total, limit=limit)
 
     async def fetch(self, method: str, path: str) -> tuple[int, Mapping[str, str], str]:

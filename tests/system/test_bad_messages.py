@@ -82,7 +82,7 @@ async def test_a_message_of_100_MB_is_dead_and_costs_no_memory_for_long(
     await line.client.place(order(20))
     await line.client.go()
     await line.until_settled(20)
-    await line.until(lambda _: outsider.depth(["dead"]) == {"dead": 4}, limit=90.0)
+    await line.until(lambda _: outsider.depth(["dead"]) == {"dead": 4})
     # While it arrives it is there twice, in pieces and put together; nothing of it stays.
     for role in (api, leader):
         assert _most_memory(role) - before[role] < 3 * _HUGE

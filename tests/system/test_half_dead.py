@@ -98,6 +98,6 @@ async def test_a_broker_that_loses_or_refuses(
     await line.client.go()
     await line.until(lambda summary: summary.units.settled > 20)
     await fault(line, sandbox, vhost)
-    await line.until_settled(300, limit=90.0)
+    await line.until_settled(300)
     await line.end()
     line.check()

@@ -49,7 +49,7 @@ async def until_nothing(line: Line) -> None:
 
 async def until(line: Line, query: str) -> None:
     """Wait until the ledger has a row for *query*."""
-    for _ in range(600):
+    for _ in range(1200):
         if line.sql(query):
             return
         await deferLater(line.reactor, 0.05, lambda: None)

@@ -25,7 +25,7 @@ _RTB = [sys.executable, "-c", "from rtb.cli import main; main()"]
 
 def _run(argv: list[str], **environment: str) -> str:
     done = subprocess.run(
-        argv, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
+        argv, capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -120,7 +120,7 @@ async def test_it_is_noticed_and_renewed(
 
 
 async def _until_not_ready(line: Line) -> None:
-    for _ in range(300):
+    for _ in range(600):
         code, _, body = await line.fetch("GET", "/readyz")
         if code == 503 and "rtb ledger renew" in body:
             return

@@ -39,7 +39,7 @@ class Systemd:
 
 
 async def until_said(line: Line, systemd: Systemd, what: str, times: int = 1) -> None:
-    end = line.reactor.seconds() + 30
+    end = line.reactor.seconds() + 90
     while systemd.count(what) < times:
         assert line.reactor.seconds() < end, (what, systemd.said, line.logs())
         await deferLater(line.reactor, 0.05, lambda: None)
