@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from rtb.chaos.coverage import needs
 from rtb.chaos.figures import describe, markdown, table, verdict
@@ -43,19 +43,38 @@ class Campaign:
     #: Where the runs keep their files; a temporary place, removed unless something broke.
     directory: Path | None = None
     shape: Shape | None = None
-    #: How many of the tier's runs to do.
+    #: How many of the tier's runs to do, and how many of them at a time.
     runs: int | None = None
+    jobs: int = 1
     outcomes: list[Outcome] = attrs.field(factory=list)
     met: Counter[str] = attrs.field(factory=Counter)
 
     async def run(self) -> bool:
-        """Return whether all invariants held in all runs."""
-        held = True
+        """Return whether all invariants held in all runs.
+
+        :raises ConfigurationError: the servers named cannot be used so
+        """
         runs = self.tier.runs if self.runs is None else self.runs
-        for number in range(runs):
-            seed = self.seed + number
-            self.say(f"run {number + 1} of {runs}, seed {seed}")
-            held = await self._one(seed, number) and held
+        if self.jobs > 1 and self._given:
+            raise ConfigurationError("several runs at a time need servers of their own")
+        waiting = iter(range(runs))
+
+        async def work() -> bool:
+            held = True
+            for number in waiting:
+                self.say(f"run {number + 1} of {runs}, seed {self.seed + number}")
+                held = await self._one(self.seed + number, number) and held
+            return held
+
+        jobs = range(min(self.jobs, runs))
+        try:
+            held = all(
+                await gatherResults(
+                    [Deferred.fromCoroutine(work()) for _ in jobs], consumeErrors=True
+                )
+            )
+        except FirstError as problem:
+            problem.subFailure.raiseException()
         self.say("\n".join(markdown(table(self.outcomes, self.met))))
         missing = [point for point in POINTS if self.met[point] < self.tier.failpoints]
         if missing and runs >= self.tier.runs:
@@ -63,6 +82,11 @@ class Campaign:
             held = False
         self.say("all invariants held" if held else "NOT ALL INVARIANTS HELD")
         return held
+
+    @property
+    def _given(self) -> bool:
+        """Are the servers somebody else's?"""
+        return any(self.environ.get(name) for name in _NAMES)
 
     async def _one(self, seed: int, number: int) -> bool:
         directory = Path(self.directory or tempfile.mkdtemp(prefix="rtb-chaos-"))
@@ -102,8 +126,7 @@ class Campaign:
                 await sandbox.stop()
 
     async def _servers(self, directory: Path) -> Sandbox | None:
-        given = [name for name in _NAMES if self.environ.get(name)]
-        if given:
+        if self._given:
             return None
         sandbox = Sandbox(self.reactor, directory, durable=False)
         await sandbox.start()
@@ -125,6 +148,6 @@ class Campaign:
             tier=self.tier.of_run(seed),
             seed=seed,
             needed=needed,
-            say=self.say,
+            say=lambda text: self.say(f"{seed}: {text}" if self.jobs > 1 else text),
             shape=self.shape,
         )

@@ -12,6 +12,8 @@ __all__ = ["CHECKS", "broken", "executions_per_unit", "refused"]
 
 _OUTCOMES = frozenset(str(outcome) for outcome in OUTCOMES)
 _CLOSING = frozenset(str(kind) for kind in CLOSING)
+#: What ends while its agent stands still is late; of so many times it happens at least once.
+_FREEZES = 3
 #: Seconds for an answer: what the API promises, and what a busy machine adds.
 ANSWER_LIMIT = 2.0
 ANSWER_GRACE = 1.5
@@ -230,8 +232,8 @@ def logs_clean(evidence: Evidence) -> Iterator[str]:
 
 
 def fence_used(evidence: Evidence) -> Iterator[str]:
-    """M1: where agents were frozen, late words came, and were refused."""
-    if evidence.froze_agents and not refused(evidence):
+    """M1: where agents were frozen three times or more, late words came, and were refused."""
+    if evidence.froze_agents >= _FREEZES and not refused(evidence):
         yield "agents were frozen, and no late word of a closed attempt came"
 
 

@@ -115,8 +115,8 @@ class Evidence:
     log_lines: list[str] = attrs.field(factory=list)
     #: Processes that ended by themselves, or not as asked.
     crashes: list[str] = attrs.field(factory=list)
-    #: Whether an agent was frozen for longer than its units lived on.
-    froze_agents: bool = False
+    #: How often an agent was frozen for longer than its units lived on.
+    froze_agents: int = 0
     #: When the last fault was over, when all was settled, and how long that may have taken.
     calm_at: float = 0.0
     settled_at: float | None = None

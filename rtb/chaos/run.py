@@ -179,7 +179,7 @@ class Run:
         for slot in self._system.slots:
             if slot.armed:
                 slot.kill()
-        self.evidence.froze_agents = self._storm.counts["freeze agent"] > 0
+        self.evidence.froze_agents = self._storm.counts["freeze agent"]
 
     async def _until_working(self) -> None:
         for _ in range(600):

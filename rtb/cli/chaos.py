@@ -42,20 +42,28 @@ def _tier(name: str) -> click.Command:
     @click.command(name, help=_HELP, short_help=f"A storm of faults, as much as {name} wants.")
     @click.option("--seed", type=int, help="Replay the faults of that run. [default: by chance]")
     @click.option("--runs", type=click.IntRange(1), help="Runs, instead of what the tier has.")
+    @click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at a time. [default: 1]")
     @click.option("--units", type=click.IntRange(20), help="Units per run.")
     @click.option(
         "--keep",
         type=click.Path(path_type=Path, file_okay=False),
         help="Keep logs and what units wrote there, also of runs in which all held.",
     )
-    def storm(seed: int | None, runs: int | None, units: int | None, keep: Path | None) -> None:
-        _storm(name, seed, runs, units, keep)
+    def storm(
+        seed: int | None, runs: int | None, jobs: int, units: int | None, keep: Path | None
+    ) -> None:
+        _storm(name, seed, runs, jobs, units, keep)
 
     return storm
 
 
 def _storm(
-    tier: str, seed: int | None, runs: int | None, units: int | None, keep: Path | None
+    tier: str,
+    seed: int | None,
+    runs: int | None,
+    jobs: int,
+    units: int | None,
+    keep: Path | None,
 ) -> None:
     async def work(reactor: Any) -> int:
         # Here because it is slow to import, and --help does not need it.
@@ -80,6 +88,7 @@ def _storm(
             environ=os.environ,
             tier=figures,
             runs=runs,
+            jobs=jobs,
             seed=first,
             say=say,
             directory=keep,

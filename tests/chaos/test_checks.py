@@ -55,7 +55,7 @@ def good() -> Evidence:
         ],
         away=[Away("postgres", 10.0, 20.0)],
         queues={"outbox": 0, "inbox": 0},
-        froze_agents=True,
+        froze_agents=3,
         calm_at=20.0,
         settled_at=30.0,
         settle_limit=15.0,
