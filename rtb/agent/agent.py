@@ -397,7 +397,3 @@ class Agent(Service):
 
     def _untracked(self, failure: Failure) -> None:
         failure.trap(BrokerError)  # said again soon
-
-    def _unsaid(self, failure: Failure) -> None:
-        failure.trap(BrokerError)
-        self._log.debug("not said: {why}", why=failure.getErrorMessage())
