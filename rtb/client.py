@@ -306,7 +306,7 @@ class Client:
         limit: float | None = _TIMEOUT,
     ) -> _T:
         from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
-        from twisted.web._newclient import RequestNotSent
+        from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed
         from twisted.web.client import ResponseFailed
 
         try:
@@ -324,6 +324,7 @@ class Client:
             ConnectionClosed,
             DNSLookupError,
             RequestNotSent,
+            RequestTransmissionFailed,
             defer.TimeoutError,
         ) as problem:
             raise self._unreachable(problem) from problem

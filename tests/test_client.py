@@ -11,6 +11,7 @@ import pytest_twisted
 from attrs import define, field
 from pytest_twisted import blockon
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -177,3 +178,24 @@ async def test_nobody_there_is_said_so(reactor: Any) -> None:
     with pytest.raises(ApiUnreachableError, match=r"no answer from http://127\.0\.0\.1:1"):
         await client.status()
     await client.close()
+
+
+class Cutter(Protocol):
+    """Ends the connection while it is spoken to, as a killed API does."""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.abortConnection()
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_ends_while_it_is_asked_is_not_there(reactor: Any) -> None:
+    port = reactor.listenTCP(0, Factory.forProtocol(Cutter), interface="127.0.0.1")
+    client = Client(f"http://127.0.0.1:{port.getHost().port}", reactor)
+    try:
+        # More than fits into the buffers on the way: the end comes amid the request.
+        units = [{"name": f"{number:0200}"} for number in range(50_000)]
+        with pytest.raises(ApiUnreachableError, match="no answer from"):
+            await client.place({"account": "a", "units": units})
+    finally:
+        await client.close()
+        await maybeDeferred(port.stopListening)

@@ -17,7 +17,7 @@ from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.task import deferLater
-from twisted.web._newclient import RequestNotSent
+from twisted.web._newclient import RequestNotSent, RequestTransmissionFailed
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 
 from rtb.leader.yarn.answers import (
@@ -211,7 +211,7 @@ class YarnClient:
             return await asked
         except (ConnectError, DNSLookupError, RequestNotSent) as problem:
             raise _NotSent(f"cannot be reached ({_short(problem)})") from None
-        except (ResponseFailed, CancelledError) as problem:
+        except (ResponseFailed, RequestTransmissionFailed, CancelledError) as problem:
             raise _Cut(f"broke off ({_short(problem)})") from None
         except defer.TimeoutError:
             raise _Cut(f"did not answer within {limit:g} s") from None

@@ -17,6 +17,7 @@ async def ask(reactor: Any, port: int, path: str) -> Any:
     import treq
     from twisted.internet import defer
     from twisted.internet.defer import CancelledError
+    from twisted.web._newclient import RequestTransmissionFailed
     from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
     from twisted.web.http_headers import Headers
 
@@ -29,6 +30,13 @@ async def ask(reactor: Any, port: int, path: str) -> Any:
             allow_redirects=False,
         )
         body = await answer.json()
-    except (ConnectError, ResponseFailed, CancelledError, defer.TimeoutError, ValueError):
+    except (
+        ConnectError,
+        ResponseFailed,
+        RequestTransmissionFailed,
+        CancelledError,
+        defer.TimeoutError,
+        ValueError,
+    ):
         return None
     return body if answer.code == 200 else None
