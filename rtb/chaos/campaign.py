@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
+from rtb.chaos.checks import fence_used
 from rtb.chaos.coverage import needs
 from rtb.chaos.figures import describe, markdown, table, verdict
 from rtb.chaos.outsider import Outsider
@@ -76,6 +77,9 @@ class Campaign:
         except FirstError as problem:
             problem.subFailure.raiseException()
         self.say("\n".join(markdown(table(self.outcomes, self.met))))
+        if not fence_used([outcome.evidence for outcome in self.outcomes]):
+            self.say("BROKEN M1: agents were frozen, and no late word of a closed attempt came")
+            held = False
         missing = [point for point in POINTS if self.met[point] < self.tier.failpoints]
         if missing and runs >= self.tier.runs:
             self.say(f"NOT MET {self.tier.failpoints} times: {', '.join(missing)}")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rtb.chaos.evidence import Away, Event, Evidence
 from rtb.model.lifecycle import CLOSING, OUTCOMES, Kind, rank
 
-__all__ = ["CHECKS", "broken", "executions_per_unit", "refused"]
+__all__ = ["CHECKS", "broken", "executions_per_unit", "fence_used", "refused"]
 
 _OUTCOMES = frozenset(str(outcome) for outcome in OUTCOMES)
 _CLOSING = frozenset(str(kind) for kind in CLOSING)
-#: What ends while its agent stands still is late; of so many times it happens at least once.
-_FREEZES = 3
+#: What ends while its agent stands still is late, unless other faults end that agent, or keep the
+#: ledger from giving the unit up: of so many times it happens at least once.
+_FREEZES = 10
 #: Seconds for an answer: what the API promises, and what a busy machine adds.
 ANSWER_LIMIT = 2.0
 ANSWER_GRACE = 1.5
@@ -231,12 +232,6 @@ def logs_clean(evidence: Evidence) -> Iterator[str]:
     yield from evidence.crashes
 
 
-def fence_used(evidence: Evidence) -> Iterator[str]:
-    """M1: where agents were frozen three times or more, late words came, and were refused."""
-    if evidence.froze_agents >= _FREEZES and not refused(evidence):
-        yield "agents were frozen, and no late word of a closed attempt came"
-
-
 def settled_soon(evidence: Evidence) -> Iterator[str]:
     """R1: when the faults are over, all is settled within the limit."""
     if evidence.settled_at is None:
@@ -283,9 +278,14 @@ CHECKS: dict[str, Check] = {
     "B1": queues_empty,
     "B2": dead_exact,
     "L1": logs_clean,
-    "M1": fence_used,
     "R1": settled_soon,
 }
+
+
+def fence_used(evidences: Sequence[Evidence]) -> bool:
+    """M1: where agents were frozen ten times or more, late words came, and were refused."""
+    frozen = sum(evidence.froze_agents for evidence in evidences)
+    return frozen < _FREEZES or any(map(refused, evidences))
 
 
 def broken(evidence: Evidence) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from rtb.chaos.checks import CHECKS, broken, executions_per_unit, refused
+from rtb.chaos.checks import CHECKS, broken, executions_per_unit, fence_used, refused
 from rtb.chaos.evidence import Answer, Away, Event, Evidence, Execution, Unit, read_executions
 
 
@@ -55,7 +55,7 @@ def good() -> Evidence:
         ],
         away=[Away("postgres", 10.0, 20.0)],
         queues={"outbox": 0, "inbox": 0},
-        froze_agents=3,
+        froze_agents=5,
         calm_at=20.0,
         settled_at=30.0,
         settle_limit=15.0,
@@ -137,8 +137,6 @@ CORRUPTIONS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "a bad message that is nowhere": ("B2", lambda e: e.dead_missing.append("barrier")),
     "a traceback": ("L1", lambda e: e.log_lines.append("Traceback")),
     "a crash": ("L1", lambda e: e.crashes.append("api-0: exit code 1")),
-    "the fence was never used": ("M1", lambda e: e.executions.__setitem__(
-        slice(6, 8), [])),
     "settled too late": ("R1", lambda e: setattr(e, "settled_at", 36.0)),
     "never settled": ("R1", lambda e: setattr(e, "settled_at", None)),
 }  # fmt: skip
@@ -150,6 +148,14 @@ def test_a_corrupted_history_is_caught(name: str) -> None:
     evidence = good()
     corrupt(evidence)
     assert check in broken(evidence), broken(evidence)
+
+
+def test_a_fence_that_was_never_used_is_told_after_ten_frozen_agents() -> None:
+    used, unused = good(), good()
+    del unused.executions[6:8]
+    assert fence_used([used, unused])
+    assert fence_used([unused])
+    assert not fence_used([unused, unused])
 
 
 def test_who_stood_still_has_noticed_nothing() -> None:
