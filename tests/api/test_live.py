@@ -128,7 +128,7 @@ async def test_the_broker_away_is_said_in_3_seconds(live_web: LiveWeb) -> None:
     live_web.parts["broker"] = "refused"
     await stream.until(
         lambda: any(item["kind"] == "down" for item in stream.of("snapshot")[-1].data["attention"]),
-        limit=5,
+        limit=3,
     )
     assert stream.of("snapshot")[-1].data["units"]["total"] == 2
 
@@ -299,7 +299,7 @@ async def test_waiting_for_an_order_ends_with_it(live_web: LiveWeb) -> None:
     assert not waiting.called
     await settle(live_web, order)
     said = await waiting
-    assert reactor.seconds() - began < 25
+    assert reactor.seconds() - began < 10
     assert said.json["status"] == "success"
     again = await live_web.web.ask("GET", f"/orders/{order}?wait=60")
     assert again.json["finished_at"]

@@ -139,7 +139,7 @@ async def test_a_frozen_broker_does_not_hold_up_the_stop(
         stuck = client.publish(attrs.evolve(message("barrier"), body=body))
         begun = reactor.seconds()
         await client.stopService()
-        assert reactor.seconds() - begun < 10
+        assert reactor.seconds() - begun < 5
         with pytest.raises(BrokerUnavailable):
             await stuck
     finally:
@@ -161,7 +161,7 @@ async def test_t3_t4_an_alarm_stops_publishes_for_a_while_and_acks_never(
     begun = reactor.seconds()
     with pytest.raises(BrokerUnavailable, match=r"confirmed nothing for 0.5 s.*memory"):
         await client.publish(message("barrier", 10))
-    assert reactor.seconds() - begun < 8
+    assert reactor.seconds() - begun < 2
     surely = client.publish_surely(message("barrier", 11, persistent=True))
     # The session has not noticed: what would end the alarm goes on.
     deliveries[-1].ack(multiple=True)

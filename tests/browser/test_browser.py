@@ -74,23 +74,23 @@ async def test_the_life_of_a_page(line: Line, browser: Browser, picture: Any) ->
     await browser.do(look_at_nothing)
 
     # ---- busy: go is pressed in the page, behind a question that says how much it concerns
-    await line.client.place(order("jane@example.org", "landsat-0101", 80, evil=EVIL))
-    await line.client.place(order("jim@example.org", "sentinel-april", 110))
-    await line.client.place(order("ada@example.org", "modis-tiles", 50))
+    await line.client.place(order("jane@example.org", "landsat-0101", 100, evil=EVIL))
+    await line.client.place(order("jim@example.org", "sentinel-april", 180))
+    await line.client.place(order("ada@example.org", "modis-tiles", 60))
 
     def go(page: Page) -> None:
-        expect(page.locator("#attention")).to_contain_text("240 units wait")
-        press(page, "#wheels", "240 units wait")
+        expect(page.locator("#attention")).to_contain_text("340 units wait")
+        press(page, "#wheels", "340 units wait")
         expect(page.locator("#wheels")).to_have_text("Stop")
         expect(page.locator("#limit")).to_contain_text("limited by agents")
 
     await browser.do(go)
-    await line.until(lambda summary: summary.units.success > 60)
+    await line.until(lambda summary: summary.units.success > 150)
 
     def look_at_work(page: Page) -> None:
         state(page, r"^live \d")
         seen = numbers(page)
-        assert sum(count for name, count in seen.items() if name != "total") == seen["total"] == 240
+        assert sum(count for name, count in seen.items() if name != "total") == seen["total"] == 340
         assert seen["processing"] > 0
         assert page.locator(".cell.o").count() > 10
         assert page.locator(".stage[data-limit] .stage-name").text_content() == "3 agents"
@@ -109,7 +109,7 @@ async def test_the_life_of_a_page(line: Line, browser: Browser, picture: Any) ->
     await browser.do(look_at_work)
 
     # ---- idle
-    await line.until_settled(240)
+    await line.until_settled(340)
 
     def look_at_rest(page: Page) -> None:
         expect(page.locator("#eta")).to_have_text("all done")
@@ -131,7 +131,7 @@ async def test_the_life_of_a_page(line: Line, browser: Browser, picture: Any) ->
         for n in (4, 5)
     ]
     await line.until_led(agents=3)
-    await line.client.place(order("kim@example.org", "retro-1987", 120))
+    await line.client.place(order("kim@example.org", "retro-1987", 160))
     await line.until(lambda summary: summary.units.error > 12)
     await agents[0].end(SIGKILL)
 
@@ -167,12 +167,12 @@ async def test_the_life_of_a_page(line: Line, browser: Browser, picture: Any) ->
         state(page, r"^stale since \d\d:\d\d:\d\d$")
         expect(page.locator("body")).to_have_attribute("data-stale", "")
         assert "stale" in page.title()
-        assert numbers(page)["total"] == 360
+        assert numbers(page)["total"] == 500
         picture(page, "disconnected")
 
     await browser.do(look_at_the_past)
     line.start("rtb-api")
-    await line.until_settled(360)
+    await line.until_settled(500)
 
     def look_again(page: Page) -> None:
         state(page, r"^live \d")
@@ -188,7 +188,7 @@ async def test_the_life_of_a_page(line: Line, browser: Browser, picture: Any) ->
     for n in range(3):
         began = time.monotonic()
         await line.client.place(order("kim@example.org", f"late-{n}", 1))
-        shown = re.compile(f"^{368 + n}$")
+        shown = re.compile(f"^{508 + n}$")
         await browser.do(
             lambda page, shown=shown: expect(page.locator("#total")).to_have_text(shown)
         )
@@ -225,7 +225,7 @@ async def change_orders(line: Line, browser: Browser) -> None:
 
     await browser.do(retry_the_order)
     await in_time(line, again, failed)
-    await line.until_settled(360)
+    await line.until_settled(500)
 
     def retry_a_unit(page: Page) -> None:
         page.locator(".cell.o").first.click()
@@ -235,7 +235,7 @@ async def change_orders(line: Line, browser: Browser) -> None:
 
     await browser.do(retry_a_unit)
     await in_time(line, again, failed + 1)
-    await line.until_settled(360)
+    await line.until_settled(500)
 
     await line.client.stop()
     late = await line.client.place(order("kim@example.org", "on-hold", 7))

@@ -56,12 +56,16 @@ class Ticks:
     def __init__(self, reactor: Any) -> None:
         self.reactor = reactor
         self.count = 0
-        self.began = reactor.seconds()
+        self.longest = 0.0
+        self._last = self.began = reactor.seconds()
         self._call = LoopingCall(self._tick)
         self._call.clock = reactor
         self._call.start(0.05)
 
     def _tick(self) -> None:
+        now = self.reactor.seconds()
+        self.longest = max(self.longest, now - self._last)
+        self._last = now
         self.count += 1
 
     def stop(self) -> float:
@@ -108,9 +112,9 @@ async def test_a_frozen_server_stops_neither_the_reactor_nor_the_lane(
         elapsed = ticks.stop()
     finally:
         server.process.resume()
-    assert 0.9 < elapsed < 10.0
-    # One that is blocked stands still for good: the server goes on only after this.
-    assert ticks.count > 3
+    assert 0.9 < elapsed < 2.0
+    assert ticks.longest < 0.5
+    assert ticks.count > elapsed / 0.05 / 3
     ((after,),) = await lane.run(PID)
     assert after != before
 
@@ -133,7 +137,7 @@ async def test_connecting_to_a_server_that_says_nothing_ends_in_time(
         ticks = Ticks(reactor)
         with pytest.raises(LedgerUnavailableError, match="no answer within"):
             await lane.run("SELECT 1")
-        assert 0.4 < ticks.stop() < 10.0
+        assert 0.4 < ticks.stop() < 1.5
 
 
 class _Hangup(Protocol):

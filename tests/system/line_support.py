@@ -46,7 +46,7 @@ class Role:
     def signal(self, number: int) -> None:
         self.transport.signalProcess(Signals(number).name[3:])
 
-    async def end(self, number: int = SIGTERM, within: float = 30.0) -> int | None:
+    async def end(self, number: int = SIGTERM, within: float = 10.0) -> int | None:
         """Send a signal; return the exit code, which must come in time."""
         if self.transport.pid is not None:
             self.signal(number)
@@ -188,7 +188,7 @@ class Line:
             if role.transport.pid is not None:
                 role.signal(SIGTERM)
         for role in self.roles:
-            await role.life.ended.addTimeout(40.0, self.reactor)
+            await role.life.ended.addTimeout(15.0, self.reactor)
         await self.client.close()
 
 

@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThreadPool
 
 ensure = pytest_twisted.ensureDeferred
 #: Seconds that the reactor of a test on a busy machine may add to an answer's 2.
-_MARGIN = 1.5
+_MARGIN = 1.0
 _ASKED = [
     *(("GET", path) for path in ("/", "/next", "/orders", "/orders/1", "/fair", "/readyz")),
     ("POST", "/go/"),
@@ -50,7 +50,7 @@ async def test_frozen(line: Line, sandbox: Any, vhost: Any, server: str) -> None
         )
         alive = await _ask(line, "GET", "/livez")
         # An agent waits for the confirms of its last words: their deadline is 10 s.
-        codes = await gatherResults([Deferred.fromCoroutine(role.end()) for role in roles])
+        codes = [await role.end(within=25.0) for role in reversed(roles)]
     finally:
         process.resume()
     assert alive[1] == 200

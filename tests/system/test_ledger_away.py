@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import pytest_twisted
 from line_support import Line, order
 from twisted.internet.task import deferLater
 
 from rtb.chaos.proxy import Proxy
+from rtb.client import ClientError
 
 
 @pytest_twisted.ensureDeferred
@@ -37,12 +39,9 @@ async def test_it_keeps_its_session_and_says_what_is_missing(
         broker.drop()
         await deferLater(reactor, 0.5, lambda: None)
     assert "could not begin" not in api.log.read_text()
-    for _ in range(600):
-        if (await line.fetch("GET", "/readyz"))[0] == 503:
-            break
-        await deferLater(reactor, 0.1, lambda: None)
-    else:
-        raise AssertionError("it is ready without a ledger")
+    with pytest.raises(ClientError) as refused:
+        await line.client._ask("GET", "/readyz")
+    assert refused.value.status == 503
     ledger.mend()
     await line.client.place(order(20))
     await line.client.go()

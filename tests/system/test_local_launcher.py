@@ -132,21 +132,21 @@ async def test_a_killed_agent_is_seen_at_once(launched: Line) -> None:
     began = time.monotonic()
     os.kill(victim, signal.SIGKILL)
     await line.until(lambda _: kinds(line).get("lost") == 2)
-    assert time.monotonic() - began < 25, "three epochs are 30 s: only a witness is as quick"
+    assert time.monotonic() - began < 5, "three epochs are 30 s: only a witness is as quick"
     assert line.sql("SELECT DISTINCT losses FROM units") == [(1,)]
     await line.until(lambda summary: summary.units.processing == 2)
 
 
 @ensure
 async def test_one_that_is_ended_by_others_is_not_to_blame_for_what_it_left(launched: Line) -> None:
-    """As a cluster ends what it takes back: SIGTERM, and SIGKILL soon afterwards."""
+    """As a cluster ends what it takes back: SIGTERM, and SIGKILL 250 ms later."""
     line = launched
     line.environment["RTB_AGENTS"] = "1:1"
     await start(line, units=2)
     await line.until(lambda summary: summary.units.processing == 2)
     (victim,) = agents_of(line)
     os.kill(victim, signal.SIGTERM)
-    await line.until(lambda _: line.sql("SELECT presence FROM agents") != [("ready",)])
+    await deferLater(line.reactor, 0.25)
     os.kill(victim, signal.SIGKILL)
     await line.until(lambda _: kinds(line).get("returned") == 2)
     assert line.sql("SELECT DISTINCT losses FROM units") == [(0,)]

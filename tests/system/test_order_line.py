@@ -133,7 +133,7 @@ class _Anything:
         return True
 
 
-_BROKEN_CSV = b"name,path\n" + b"".join(b"s%d,/p\n" % n for n in range(2, 200_000))
+_BROKEN_CSV = b"name,path\n" + b"".join(b"s%d,/p\n" % n for n in range(2, 900_000))
 
 
 BAD = [
@@ -153,7 +153,7 @@ BAD = [
     ("text/csv", b"name,name\na,b\n", 1, "twice"),
     ("text/csv", b"name,path\na\n", 2, "fields"),
     ("text/csv", b'name,path\na,b"c\n"d",e\n', 2, "quote"),
-    ("text/csv", _BROKEN_CSV + b'"x,/p\n' + b"y%d,/p\n" * 100_000, 200_000, "never closed"),
+    ("text/csv", _BROKEN_CSV + b'"x,/p\n' + b"y%d,/p\n" * 100_000, 900_000, "never closed"),
 ]
 
 

@@ -28,7 +28,7 @@ async def test_no_unit_runs_twice_fails_or_is_lost(line: Line) -> None:
     await line.until_led(agents=2)
     for agent in (old["rtb-agent"], other):
         line.start("rtb-agent")
-        assert await agent.end() == 0
+        assert await agent.end(within=20.0) == 0
 
     summary = await line.until_settled(UNITS)
     assert summary.units.success == UNITS
