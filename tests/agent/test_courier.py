@@ -122,6 +122,21 @@ async def test_busy_it_gathers_by_kind_and_says_starts_first(line: Line) -> None
 
 
 @pytest_twisted.ensureDeferred
+async def test_no_start_waits_for_the_confirm_of_an_end(line: Line, reactor: Any) -> None:
+    line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(1, 1))
+    line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(2, 1))
+    under_way = 0
+    while not line.confirmed:
+        await deferLater(reactor, 0, lambda: None)
+        under_way = max(under_way, line.client.unconfirmed)
+    assert under_way == 2
+    assert said([await line.next(), await line.next()]) == [
+        (StatusKind.PROCESSING, [2]),
+        (StatusKind.SUCCESS, [1]),
+    ]
+
+
+@pytest_twisted.ensureDeferred
 async def test_one_that_ends_before_its_start_left_says_both_in_one(line: Line) -> None:
     await line.speaks(LEDGER, 1)
     line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(2, 1))

@@ -26,6 +26,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from rtb.ledger import Books
+from rtb.ledger.queries import QUERIES
 from rtb.model.lifecycle import Kind
 from rtb.model.orders import NewOrder, NewUnit
 from rtb.model.wire import Unit
@@ -68,6 +69,26 @@ async def test_a_stopped_gate_claims_nothing(books: Books, ledger: Ledger) -> No
     assert len((await books.claim("outbox", 1)).units) == 1
     await books.set_going(False)
     assert (await books.claim("outbox", 9)).units == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_claim_that_finds_no_room_writes_nothing(books: Books, ledger: Ledger) -> None:
+    """Nor does one without the gate, whatever became free since that was asked for."""
+    await lead(books, capacity=2)
+    await books.set_going(True)
+    gate = "SELECT claims, xmin::text FROM gate"
+    before = ledger.sql(gate)
+    assert (await books.claim(None, 9)).units == []
+    assert ledger.sql(gate) == before, "there is nothing to claim"
+    await books.place(order(5))
+    assert len((await books.claim(None, 9)).units) == 2
+    full = ledger.sql(gate)
+    assert full != before
+    assert (await books.claim(None, 9)).units == []
+    assert ledger.sql(gate) == full, "there is no room"
+    await lead(books, capacity=4)
+    assert ledger.sql(QUERIES["claim"] % {"box": "NULL", "most": "9", "api": "1"}) == []
+    assert len((await books.claim(None, 9)).units) == 2
 
 
 @pytest_twisted.ensureDeferred

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 import pytest_twisted
-from ledger_support import Ledger, lead, move, order, together, vouching
+from ledger_support import Ledger, lead, move, open_attempts, order, say, together, vouching
 
 from rtb.ledger import Books
 from rtb.model.lifecycle import CLOSING, Kind
@@ -79,6 +79,24 @@ async def test_overlapping_flushes_do_not_wait_for_each_other_for_ever(
     await together(*(one.apply(ledger.id, forwards), other.apply(ledger.id, backwards)))
     assert ledger.one("SELECT count(*) FROM units WHERE status = 'success'") == 60
     assert ledger.wrong_counts() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_share_is_written_when_it_changes_and_only_then(
+    books: Books, ledger: Ledger
+) -> None:
+    (unit, _) = await open_attempts(books, 2)
+    await books.place(order(1))
+
+    async def writes(kind: Kind) -> bool:
+        before = ledger.one("SELECT xmin::text FROM shares")
+        await say(books, ledger, unit.key, kind)
+        assert ledger.wrong_counts() == []
+        return bool(ledger.one("SELECT xmin::text FROM shares") != before)
+
+    assert not await writes(Kind.QUEUED)
+    assert not await writes(Kind.PROCESSING)
+    assert await writes(Kind.SUCCESS)
 
 
 def test_the_check_itself_sees_each_kind_of_error(ledger: Ledger) -> None:
