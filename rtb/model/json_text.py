@@ -48,14 +48,15 @@ def read_json(body: bytes) -> Any:
         why = f"the body is not UTF-8 at byte {problem.start}"
         raise BadJsonError(why, malformed=True) from None
     try:
-        value = _strict(text)
+        try:
+            value = _strict(text)
+        except BadJsonError as problem:
+            problem.pointer = _place(text)  # what comes after the value may be no JSON
+            raise
     except json.JSONDecodeError as problem:
         raise BadJsonError(f"not JSON: {problem}", malformed=True) from None
     except RecursionError:
         raise BadJsonError("nested too deep", malformed=True) from None
-    except BadJsonError as problem:
-        problem.pointer = _place(text)
-        raise
     if _SUSPICIOUS.search(text):
         _check_strings(value)
     return value

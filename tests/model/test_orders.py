@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from rtb.model.json_text import depth, pointer_to, read_json
@@ -142,6 +142,9 @@ def test_a_payload_comes_out_as_it_went_in(
 
 
 @given(st.binary(max_size=60))
+@example(b'{"":1e310')
+@example(b'{"":1e310,"":')
+@example(b"[1e310" + 50_000 * b"[")
 def test_no_bytes_do_harm(body: bytes) -> None:
     with pytest.raises(BadOrderError):
         read_order(body)
