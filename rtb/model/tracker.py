@@ -7,8 +7,10 @@ exactly what is in here. Not more than ``capacity`` units are on this side of th
 from __future__ import annotations
 
 import heapq
+from bisect import insort
+from collections import deque
 from collections.abc import Iterable, Iterator
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 import attrs
 
@@ -18,8 +20,8 @@ from rtb.model.wire import Held, Unit, UnitKey
 __all__ = ["Entry", "Place", "Tracker"]
 
 
-class Place(Enum):
-    """Where in the leader's hands a unit is."""
+class Place(IntEnum):
+    """Where in the leader's hands a unit is. Numbers, since each unit is counted at each of them."""
 
     #: It arrived; the report that says so is not confirmed yet.
     ANNOUNCED = auto()
@@ -46,9 +48,12 @@ class Entry:
     session: int = 0
     #: What the agent says of it, once it has.
     held: Held | None = None
+    #: Where it stands in the line of its account, once it does.
+    rank: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
 
 
-_QUEUED = (Place.ANNOUNCED, Place.STORED, Place.GIVEN)
+def _rank(entry: Entry) -> tuple[int, int, int, int, int]:
+    return entry.rank
 
 
 class Tracker:
@@ -60,7 +65,8 @@ class Tracker:
         #: By agent: what it was given and has not named, and what it has named.
         self._handed: dict[str, dict[UnitKey, Entry]] = {}
         self._held: dict[str, dict[Held, Entry]] = {}
-        self._lines: dict[str, list[tuple[int, int, int, int, int]]] = {}
+        #: By account, in the order of rank; what left otherwise is skipped at the front.
+        self._lines: dict[str, deque[Entry]] = {}
         self._claimants: dict[str, fairuse.Claimant] = {}
         self._count = dict.fromkeys(Place, 0)
         self._clock = 0
@@ -74,7 +80,7 @@ class Tracker:
     @property
     def queued(self) -> int:
         """Units that have not started, as far as is known."""
-        return sum(self._count[place] for place in _QUEUED)
+        return len(self._entries) - self._count[Place.RUNNING]
 
     @property
     def stored(self) -> int:
@@ -111,9 +117,8 @@ class Tracker:
             if entry is not None and entry.place is Place.ANNOUNCED and entry.unit is not None:
                 self._move(entry, Place.STORED)
                 unit = entry.unit
-                line = self._lines.setdefault(entry.account, [])
-                place = (-unit.priority, unit.order, -unit.bump, unit.unit, unit.attempt)
-                heapq.heappush(line, place)
+                entry.rank = (-unit.priority, unit.order, -unit.bump, unit.unit, unit.attempt)
+                self._line_up(entry)
 
     def doubt(self) -> list[UnitKey]:
         """Hand out nothing of what is stored, until :meth:`store` again; return what that is."""
@@ -124,31 +129,28 @@ class Tracker:
 
     def take(self, most: int) -> list[Unit]:
         """Return at most *most* stored units in fair order; they count as given from now on."""
-        heap = [
-            (*fairuse.key(self._claimant(account)), account)
-            for account, line in self._lines.items()
-            if line
-        ]
+        heap = [(fairuse.key(claimant), claimant) for claimant in map(self._claimant, self._lines)]
         heapq.heapify(heap)
         taken: list[Unit] = []
         while heap and len(taken) < most:
-            account = heapq.heappop(heap)[-1]
-            unit = self._next_of(account)
+            claimant = heap[0][1]
+            unit = self._next_of(claimant.account)
             if unit is None:
+                heapq.heappop(heap)
                 continue
-            self._move(self._entries[unit.key], Place.GIVEN)
             self._clock += 1
-            claimant = self._claimant(account)
             claimant.served = self._clock
             taken.append(unit)
-            heapq.heappush(heap, (*fairuse.key(claimant), account))
+            heapq.heapreplace(heap, (fairuse.key(claimant), claimant))
         return taken
 
-    def give(self, key: UnitKey, agent: str, number: int, session: int) -> None:
-        """Note that *key* goes to *agent*, by its message *number* in its *session*."""
-        entry = self._entries[key]
-        entry.agent, entry.number, entry.session = agent, number, session
-        self._handed.setdefault(agent, {})[key] = entry
+    def give(self, units: Iterable[Unit], agent: str, number: int, session: int) -> None:
+        """Note that *units* go to *agent*, by its message *number* in its *session*."""
+        handed = self._handed.setdefault(agent, {})
+        for unit in units:
+            entry = self._entries[unit.key]
+            entry.agent, entry.number, entry.session = agent, number, session
+            handed[entry.key] = entry
 
     def hear(self, agent: str, holding: Iterable[Held]) -> None:
         """Note that *holding* is all that *agent* has; what it had and does not name is done.
@@ -220,6 +222,13 @@ class Tracker:
             if not of_agent.get(entry.agent, True):
                 del of_agent[entry.agent]
 
+    def _line_up(self, entry: Entry) -> None:
+        line = self._lines.setdefault(entry.account, deque())
+        if line and entry.rank < line[-1].rank:
+            insort(line, entry, key=_rank)
+        else:  # nearly always: they come in order
+            line.append(entry)
+
     def _claimant(self, account: str) -> fairuse.Claimant:
         claimant = self._claimants.get(account)
         if claimant is None:
@@ -230,12 +239,13 @@ class Tracker:
         self._claimants[account].holds -= 1
 
     def _next_of(self, account: str) -> Unit | None:
+        """Return the first unit in the line of *account*, which counts as given from now on."""
         line = self._lines[account]
         while line:
-            *_, unit, attempt = heapq.heappop(line)
-            entry = self._entries.get((unit, attempt))
+            entry = line.popleft()
             # Lines are cleaned here only: one that left otherwise is skipped.
-            if entry is not None and entry.place is Place.STORED:
+            if entry.place is Place.STORED and self._entries.get(entry.key) is entry:
+                self._move(entry, Place.GIVEN)
                 return entry.unit
         del self._lines[account]
         return None

@@ -63,7 +63,7 @@ class Box:
         agent = self.agent(name)
         agent.number += 1
         for unit in self.tracker.take(most):
-            self.tracker.give(unit.key, name, agent.number, agent.track.session)
+            self.tracker.give([unit], name, agent.number, agent.track.session)
         return agent.number
 
     def free(self) -> dict[str, int]:
