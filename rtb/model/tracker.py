@@ -21,7 +21,7 @@ __all__ = ["Entry", "Place", "Tracker"]
 
 
 class Place(IntEnum):
-    """Where in the leader's hands a unit is. Numbers, since each unit is counted at each of them."""
+    """Where in the leader's hands a unit is; numbers, which count faster than names."""
 
     #: It arrived; the report that says so is not confirmed yet.
     ANNOUNCED = auto()
@@ -104,6 +104,10 @@ class Tracker:
     def handed(self, agent: str) -> list[Entry]:
         """Return what *agent* was given and has not named yet."""
         return list(self._handed.get(agent, {}).values())
+
+    def handed_to(self, agent: str) -> int:
+        """Return how many units *agent* was given and has not named yet."""
+        return len(self._handed.get(agent, ()))
 
     def arrive(self, unit: Unit) -> None:
         """Take *unit* in; it may not be handed out before :meth:`store`."""

@@ -151,6 +151,8 @@ class Track(msgspec.Struct, kw_only=True):
     #: What a launcher started it in: no two processes that live at a time share one. Empty for
     #: one that somebody started.
     container: _Text = ""
+    #: How many of those held have ended and take no slot: only their news is not confirmed yet.
+    ended: _Count = 0
 
 
 class Roll(msgspec.Struct, kw_only=True):
