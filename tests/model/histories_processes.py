@@ -187,7 +187,8 @@ class Leader(Proc):
                 self.born()
             return
         if self.phase == "standby":
-            if world.up and world.locks[self.box] is None:
+            # Not over connections that are cut: it would begin anew and wait for its own lock.
+            if world.up and not self.cut_off and world.locks[self.box] is None:
                 world.locks[self.box] = self
                 self.phase, self.until = "calling", world.now + 6
                 self.words = [self.report([])]
