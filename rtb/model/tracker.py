@@ -38,7 +38,7 @@ class Entry:
     """A unit in the tracker."""
 
     key: UnitKey
-    account: str
+    claimant: fairuse.Claimant
     place: Place
     #: What to hand out; None for one that an agent brought along.
     unit: Unit | None = None
@@ -50,6 +50,11 @@ class Entry:
     held: Held | None = None
     #: Where it stands in the line of its account, once it does.
     rank: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+
+    @property
+    def account(self) -> str:
+        """Whose it is."""
+        return self.claimant.account
 
 
 def _rank(entry: Entry) -> tuple[int, int, int, int, int]:
@@ -111,8 +116,9 @@ class Tracker:
 
     def arrive(self, unit: Unit) -> None:
         """Take *unit* in; it may not be handed out before :meth:`store`."""
-        self._add(Entry(unit.key, unit.account, Place.ANNOUNCED, unit))
-        self._claimant(unit.account).weight = unit.weight
+        claimant = self._claimant(unit.account)
+        claimant.weight = unit.weight
+        self._add(Entry(unit.key, claimant, Place.ANNOUNCED, unit))
 
     def store(self, keys: Iterable[UnitKey]) -> None:
         """The ledger will know of *keys*: they may be handed out."""
@@ -172,7 +178,7 @@ class Tracker:
         """Note that *agent* says it has *held*, however it came by it."""
         entry = self._entries.get(held.key)
         if entry is None:
-            entry = Entry(held.key, held.account, Place.GIVEN)
+            entry = Entry(held.key, self._claimant(held.account), Place.GIVEN)
             self._add(entry)
         elif entry.place in (Place.ANNOUNCED, Place.STORED):
             self._move(entry, Place.GIVEN)
@@ -188,7 +194,7 @@ class Tracker:
         if entry is not None:
             self._count[entry.place] -= 1
             if entry.place in (Place.GIVEN, Place.RUNNING):
-                self._release(entry.account)
+                entry.claimant.holds -= 1
             self._part(entry)
         return entry
 
@@ -207,24 +213,28 @@ class Tracker:
         self._entries[entry.key] = entry
         self._count[entry.place] += 1
         if entry.place is Place.GIVEN:
-            self._claimant(entry.account).holds += 1
+            entry.claimant.holds += 1
 
     def _move(self, entry: Entry, place: Place) -> None:
         self._count[entry.place] -= 1
         self._count[place] += 1
         if place is Place.GIVEN:
-            self._claimant(entry.account).holds += 1
+            entry.claimant.holds += 1
         entry.place = place
 
     def _part(self, entry: Entry) -> None:
         """Take *entry* from the agent that has it, if one has."""
+        agent = entry.agent
         if entry.held is not None:
-            self._held[entry.agent].pop(entry.held)
-        else:
-            self._handed.get(entry.agent, {}).pop(entry.key, None)
-        for of_agent in (self._held, self._handed):
-            if not of_agent.get(entry.agent, True):
-                del of_agent[entry.agent]
+            held = self._held[agent]
+            del held[entry.held]
+            if not held:
+                del self._held[agent]
+        elif agent in self._handed:
+            handed = self._handed[agent]
+            handed.pop(entry.key, None)
+            if not handed:
+                del self._handed[agent]
 
     def _line_up(self, entry: Entry) -> None:
         line = self._lines.setdefault(entry.account, deque())
@@ -238,9 +248,6 @@ class Tracker:
         if claimant is None:
             claimant = self._claimants[account] = fairuse.Claimant(account, 1.0, 0, 0)
         return claimant
-
-    def _release(self, account: str) -> None:
-        self._claimants[account].holds -= 1
 
     def _next_of(self, account: str) -> Unit | None:
         """Return the first unit in the line of *account*, which counts as given from now on."""
