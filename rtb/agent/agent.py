@@ -119,7 +119,12 @@ class Agent(Service):
 
     @property
     def busy(self) -> int:
-        """How many units it holds."""
+        """How many of its slots are taken."""
+        return self._slots.taken
+
+    @property
+    def held(self) -> int:
+        """How many units it holds: also those that ended, until the broker has their news."""
         return len(self._slots)
 
     def startService(self) -> None:
@@ -144,7 +149,7 @@ class Agent(Service):
     def drain(self) -> None:
         """Take nothing new; what runs goes on."""
         if self._presence is Presence.READY:
-            self._log.info("drains: {busy} units to finish", busy=self.busy)
+            self._log.info("drains: {held} units to finish", held=self.held)
             self._presence = Presence.DRAINING
             self._bulletin.now()
 
@@ -195,14 +200,13 @@ class Agent(Service):
 
     def _received(self, delivery: Delivery) -> None:
         who = f"agent {self._identity.name}"
-        message = read(self._client, delivery, who, Work, Roll, Control)
-        match message:
-            case Roll():
-                self._rolled(message)
-            case Work():
-                self._worked(message)
-            case Control():
-                self._controlled(message)
+        match read(self._client, delivery, who, Work, Roll, Control):
+            case Roll() as roll:
+                self._rolled(roll)
+            case Work() as work:
+                self._worked(work)
+            case Control() as control:
+                self._controlled(control)
 
     def _rolled(self, roll: Roll) -> None:
         self._leader_at = self._reactor.seconds()
@@ -295,9 +299,8 @@ class Agent(Service):
             self._say_ended(holding, running.outcome)
             return
         self._courier.say(ledger, StatusKind.PROCESSING, Ended(*unit.key))
-        running.done.addCallback(lambda outcome: self._ended(holding, outcome)).addErrback(
-            self._broken
-        )
+        done = running.done.addCallback(lambda outcome: self._ended(holding, outcome))
+        done.addErrback(self._broken)
 
     def _ended(self, holding: Holding, outcome: Outcome) -> None:
         if holding.stage is Stage.DROPPED:

@@ -69,19 +69,23 @@ class Slots:
         return min(self._ended, self.most)
 
     @property
+    def taken(self) -> int:
+        """How many slots are taken."""
+        return len(self._holdings) - self.ended
+
+    @property
     def free(self) -> int:
-        """How many more it may take."""
-        return self.most - len(self._holdings) + self.ended
+        """How many more units may come."""
+        return self.most - self.taken
 
     @property
     def leader_may_miss_one(self) -> bool:
         """Is a slot free that the leader takes for taken, while it knows of few others?"""
-        taken = self.most - self.free
-        return taken < self._known and 2 * self._known > self.most
+        return self.taken < self._known and 2 * self._known > self.most
 
     def told(self) -> None:
         """The leader is told what is taken now."""
-        self._known = self.most - self.free
+        self._known = self.taken
 
     @property
     def running(self) -> list[Holding]:
@@ -95,7 +99,6 @@ class Slots:
     def add(self, holding: Holding) -> None:
         """Hold one more."""
         self._holdings[holding.unit.key] = holding
-        self._ended += holding.stage is Stage.ENDED
         self._known += 1
 
     def end(self, holding: Holding) -> None:
