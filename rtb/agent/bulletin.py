@@ -24,10 +24,10 @@ from rtb.pulse import Pulse
 
 __all__ = ["Bulletin"]
 
-#: Seconds, for each unit held, from one state to the next: it costs the leader as much ...
+#: Seconds, for each unit held, from one state to the next: it costs the leader as much. So long
+#: waits, too, what tells of no slot that the leader could miss; not longer, since units count
+#: against N until the leader knows that they started.
 _PER_HELD = 5e-6
-#: ... and that one waits which tells of no slot that the leader could miss.
-_PATIENCE = 20e-6
 
 
 class Bulletin:
@@ -71,7 +71,7 @@ class Bulletin:
         if self._timer is None:
             self._since = now
         self._wait_no_more()
-        left = self._since + len(self._slots) * _PATIENCE - now
+        left = self._since + len(self._slots) * _PER_HELD - now
         if left > 0:
             self._timer = self._reactor.callLater(left, self._due)
         else:
