@@ -13,17 +13,18 @@ from typing import Any
 import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rtb import failpoint
+from rtb.agent.bulletin import Bulletin
 from rtb.agent.courier import Courier
 from rtb.agent.departure import Departure
 from rtb.agent.identity import Identity
 from rtb.agent.slots import Holding, Slots, Stage
-from rtb.agent.workloads import Failed, Outcome, Stopped, Succeeded, Workload
-from rtb.broker import BrokerClient, BrokerError, Delivery, Session
+from rtb.agent.workloads import Already, Failed, Outcome, Stopped, Succeeded, Workload
+from rtb.broker import BrokerClient, Delivery, Session
 from rtb.broker.post import Post
 from rtb.broker.reading import read
 from rtb.broker.topology import private
@@ -41,7 +42,6 @@ from rtb.model.wire import (
     UnitKey,
     Work,
 )
-from rtb.pulse import Pulse
 
 __all__ = ["Agent"]
 
@@ -50,8 +50,6 @@ _PREFETCH = 200
 _GRACE = 0.5
 #: ... and that the broker has to confirm what became of them.
 _LAST_WORDS = 1.2
-#: Seconds, for each unit held, from one word on its state to the next: it costs the leader as much.
-_PER_HELD = 5e-6
 
 
 class Agent(Service):
@@ -98,7 +96,7 @@ class Agent(Service):
             name=identity.name,
             confirmed=self._confirmed,
         )
-        self._tracks = Pulse(self._track, self._untracked)
+        self._bulletin = Bulletin(reactor, client, self._post, self._slots, self._state)
         self._beat = LoopingCall(self._tick)
         self._beat.clock = reactor
         self._presence = Presence.READY
@@ -108,7 +106,6 @@ class Agent(Service):
         self._leader_at = 0.0
         self._seq = 0
         self._session = 0
-        self._said_at = 0.0
         self._refusal = ""
         self._emptied: list[Deferred[None]] = []
         client.on_session(self._began)
@@ -122,7 +119,12 @@ class Agent(Service):
 
     @property
     def busy(self) -> int:
-        """How many units it holds."""
+        """How many of its slots are taken."""
+        return self._slots.taken
+
+    @property
+    def held(self) -> int:
+        """How many units it holds: also those that ended, until the broker has their news."""
         return len(self._slots)
 
     def startService(self) -> None:
@@ -147,9 +149,9 @@ class Agent(Service):
     def drain(self) -> None:
         """Take nothing new; what runs goes on."""
         if self._presence is Presence.READY:
-            self._log.info("drains: {busy} units to finish", busy=self.busy)
+            self._log.info("drains: {held} units to finish", held=self.held)
             self._presence = Presence.DRAINING
-            self._tracks.kick()
+            self._bulletin.now()
 
     def hurry(self) -> None:
         """Wait no longer for running units: end them and give them back."""
@@ -173,10 +175,10 @@ class Agent(Service):
         if self._beat.running:
             self._beat.stop()
         self._departure.stop()
-        await self._tracks.stop()
+        await self._bulletin.stop()
         self._presence = Presence.GONE
         if self._client.can_publish:
-            await self._track_safely()
+            await self._bulletin.last_word()
         await DeferredList([workload.close() for workload in set(self._workloads.values())])
 
     def _when_empty(self) -> Deferred[None]:
@@ -194,27 +196,26 @@ class Agent(Service):
         name, box = f"work.{self.incarnation}", self._identity.box
         await session.declare(*private(name, name, f"roll.{box}", f"control.{box}"))
         await session.consume(name, self._received, prefetch=_PREFETCH)
-        self._tracks.kick()
+        self._bulletin.now()
 
     def _received(self, delivery: Delivery) -> None:
         who = f"agent {self._identity.name}"
-        message = read(self._client, delivery, who, Work, Roll, Control)
-        match message:
-            case Roll():
-                self._rolled(message)
-            case Work():
-                self._worked(message)
-            case Control():
-                self._controlled(message)
+        match read(self._client, delivery, who, Work, Roll, Control):
+            case Roll() as roll:
+                self._rolled(roll)
+            case Work() as work:
+                self._worked(work)
+            case Control() as control:
+                self._controlled(control)
 
     def _rolled(self, roll: Roll) -> None:
         self._leader_at = self._reactor.seconds()
         if roll.leader != self._leader:
             self._leader, self._heard = roll.leader, 0
-            self._tracks.kick()
+            self._bulletin.now()
         self._meet(roll.ledger)
         if roll.call:
-            self._tracks.kick()
+            self._bulletin.now()
 
     def _worked(self, work: Work) -> None:
         if not self._leader:
@@ -237,9 +238,13 @@ class Agent(Service):
             failpoint.hit("g1")
         for unit in work.give:
             self._take(work.ledger, unit)
+        self._courier.send()
         for key in work.drop:
             self._drop(key)
-        self._tracks.kick()
+        if work.give:
+            self._bulletin.changed()
+        else:
+            self._bulletin.now()
 
     def _leave_leader(self) -> None:
         """Finish what runs, then be gone: whoever launched this agent ends it."""
@@ -250,7 +255,7 @@ class Agent(Service):
         if self._presence is Presence.DRAINING and self.running:
             self._presence = Presence.GONE
             self._departure.left()
-        self._tracks.kick()
+        self._bulletin.now()
 
     def _controlled(self, control: Control) -> None:
         self._meet(control.ledger)
@@ -288,17 +293,24 @@ class Agent(Service):
         holding = Holding(unit, ledger, self._reactor.seconds())
         self._slots.add(holding)
         failpoint.hit("g2")
-        self._courier.say(ledger, StatusKind.PROCESSING, Ended(*unit.key))
-        holding.running = workload.start(unit)
+        holding.running = running = workload.start(unit)
         failpoint.hit("g3")
-        holding.running.done.addCallback(lambda outcome: self._ended(holding, outcome)).addErrback(
-            self._broken
-        )
+        if isinstance(running, Already):
+            self._say_ended(holding, running.outcome)
+            return
+        self._courier.say(ledger, StatusKind.PROCESSING, Ended(*unit.key))
+        done = running.done.addCallback(lambda outcome: self._ended(holding, outcome))
+        done.addErrback(self._broken)
 
     def _ended(self, holding: Holding, outcome: Outcome) -> None:
         if holding.stage is Stage.DROPPED:
-            self._let_go(holding.unit.key)
-            return
+            self._let_go([holding.unit.key])
+        else:
+            self._say_ended(holding, outcome)
+            # Its slot is free at once; what it held is held until the broker has its news.
+            self._bulletin.changed()
+
+    def _say_ended(self, holding: Holding, outcome: Outcome) -> None:
         ran = self._reactor.seconds() - holding.since
         key = holding.unit.key
         match outcome:
@@ -309,7 +321,7 @@ class Agent(Service):
                 news = Ended(*key, ran=ran, why=why, output=output)
             case Stopped():
                 kind, news = StatusKind.RETURNED, Ended(*key, ran=ran, why=Gave.DRAINED)
-        holding.stage = Stage.ENDED
+        self._slots.end(holding)
         failpoint.hit("g4")
         self._courier.say(holding.ledger, kind, news)
 
@@ -318,12 +330,12 @@ class Agent(Service):
         if kind in (StatusKind.PROCESSING, StatusKind.HOLDING):
             return
         failpoint.hit("g6")
-        for key in keys:
-            self._let_go(key)
+        self._let_go(keys)
 
-    def _let_go(self, key: UnitKey) -> None:
-        self._slots.remove(key)
-        self._tracks.kick()
+    def _let_go(self, keys: list[UnitKey]) -> None:
+        for key in keys:
+            self._slots.remove(key)
+        self._bulletin.changed()
         if not len(self._slots):
             self._emptied_or_not()
 
@@ -356,8 +368,8 @@ class Agent(Service):
 
     def _tick(self) -> None:
         now = self._reactor.seconds()
-        if now - self._said_at >= self._pace.track:
-            self._tracks.kick()
+        if now - self._bulletin.said_at >= self._pace.track:
+            self._bulletin.now()
         if self.running:
             self._departure.consider(len(self._slots), now - self._leader_at)
         if now - self._leader_at >= self._pace.leaderless:
@@ -365,17 +377,8 @@ class Agent(Service):
                 if holding.stage is not Stage.DROPPED:
                     self._courier.say(holding.ledger, StatusKind.HOLDING, Ended(*holding.unit.key))
 
-    async def _track(self) -> None:
-        await self._client.publish(self._post.track(self._state()))
-        await deferLater(self._reactor, len(self._slots) * _PER_HELD)
-
-    async def _track_safely(self) -> None:
-        said = self._client.publish(self._post.track(self._state())).addTimeout(1.0, self._reactor)
-        await said.addErrback(lambda failure: self._log.debug("left unsaid"))
-
     def _state(self) -> Track:
         self._seq += 1
-        self._said_at = self._reactor.seconds()
         identity = self._identity
         return Track(
             ledger=self._ledger,
@@ -393,7 +396,5 @@ class Agent(Service):
             workloads=sorted(self._workloads),
             holding=[holding.held for holding in self._slots],
             container=identity.container,
+            ended=self._slots.ended,
         )
-
-    def _untracked(self, failure: Failure) -> None:
-        failure.trap(BrokerError)  # said again soon

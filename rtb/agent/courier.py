@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
-from twisted.internet.task import deferLater
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,7 +25,7 @@ _Stack = dict[tuple[str, StatusKind], dict[UnitKey, Ended]]
 class Courier:
     """Publishes news of units, batched by kind, each surely.
 
-    :param reactor: its turns
+    :param reactor: its turns: what is said in one of them leaves together
     :param box: the box the agent works for
     :param source: the agent's incarnation
     :param name: its label
@@ -54,27 +54,37 @@ class Courier:
         self._confirmed = confirmed
         self._stack: _Stack = defaultdict(dict)
         self._pulse = Pulse(self._carry, self._failed)
+        self._turn: IDelayedCall | None = None
 
     def say(self, ledger: str, kind: StatusKind, news: Ended) -> None:
-        """Send *news* of a unit of *ledger*.
+        """Send *news* of a unit of *ledger*, at the end of the reactor's turn or by :meth:`send`.
 
         One that ends before its ``processing`` left says both in one.
         """
+        key = news.key
         if kind is not StatusKind.PROCESSING:
-            self._stack[ledger, StatusKind.PROCESSING].pop(news.key, None)
-        self._stack[ledger, kind][news.key] = news
-        self._pulse.kick()
+            self._stack[ledger, StatusKind.PROCESSING].pop(key, None)
+        self._stack[ledger, kind][key] = news
+        if self._turn is None:
+            self._turn = self._reactor.callLater(0, self.send)
+
+    def send(self) -> None:
+        """Nothing more comes in this turn: send what was said, once the broker has the last."""
+        if self._turn is not None:
+            if self._turn.active():
+                self._turn.cancel()
+            self._turn = None
+            self._pulse.kick()
 
     async def _carry(self) -> None:
-        # What ends in the turn of the reactor in which it began needs one word, not two.
-        await deferLater(self._reactor, 0, lambda: None)
         while stack := {which: news for which, news in self._stack.items() if news}:
             self._stack.clear()
-            # Side by side, so that no start waits for the broker to have the ends of others.
+            # Side by side, so that no start waits for the broker to have the ends of others; but
+            # behind them: it may have begun in the slot of one of them.
             carrying = [
                 Deferred.fromCoroutine(self._publish(ledger, kind, list(news.values())))
                 for (ledger, kind), news in sorted(
-                    stack.items(), key=lambda item: item[0][1] is not StatusKind.PROCESSING
+                    stack.items(), key=lambda item: item[0][1] is StatusKind.PROCESSING
                 )
             ]
             try:

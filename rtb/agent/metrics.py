@@ -23,7 +23,7 @@ class AgentMetrics:
     def metrics(self) -> Iterator[Metric]:
         """Return how busy it is."""
         draining = self._agent.presence is not Presence.READY
-        yield gauge("rtb_agent_held_units", "Units that it holds", self._agent.busy)
+        yield gauge("rtb_agent_held_units", "Units that it holds", self._agent.held)
         yield gauge("rtb_agent_slot_limit", "Units that it runs at a time", self._slots)
         yield gauge("rtb_agent_draining", "Does it take nothing new?", float(draining))
 

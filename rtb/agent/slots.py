@@ -17,7 +17,7 @@ class Stage(Enum):
     """How far a unit is on its agent."""
 
     RUNNING = auto()
-    #: It ended; its news is not confirmed yet, so that the agent still holds it.
+    #: It ended, and its slot is free; its news is not confirmed yet, so that it is still held.
     ENDED = auto()
     #: Told to end, and not to be spoken of again.
     DROPPED = auto()
@@ -42,11 +42,14 @@ class Holding:
 
 
 class Slots:
-    """Holds at most *most* units."""
+    """Runs at most *most* units, and holds as many more that ended and are not confirmed."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._holdings: dict[UnitKey, Holding] = {}
+        self._ended = 0
+        #: Slots that are taken as far as the leader knows: it counts what it gives.
+        self._known = 0
 
     def __iter__(self) -> Iterator[Holding]:
         return iter(list(self._holdings.values()))
@@ -58,9 +61,31 @@ class Slots:
         return key in self._holdings
 
     @property
+    def ended(self) -> int:
+        """How many that ended take no slot: all, as long as they are not more than slots.
+
+        Else an agent whose news nobody confirms would take more and more.
+        """
+        return min(self._ended, self.most)
+
+    @property
+    def taken(self) -> int:
+        """How many slots are taken."""
+        return len(self._holdings) - self.ended
+
+    @property
     def free(self) -> int:
-        """How many more it may hold."""
-        return self.most - len(self._holdings)
+        """How many more units may come."""
+        return self.most - self.taken
+
+    @property
+    def leader_may_miss_one(self) -> bool:
+        """Is a slot free that the leader takes for taken, while it knows of few others?"""
+        return self.taken < self._known and 2 * self._known > self.most
+
+    def told(self) -> None:
+        """The leader is told what is taken now."""
+        self._known = self.taken
 
     @property
     def running(self) -> list[Holding]:
@@ -74,7 +99,15 @@ class Slots:
     def add(self, holding: Holding) -> None:
         """Hold one more."""
         self._holdings[holding.unit.key] = holding
+        self._known += 1
+
+    def end(self, holding: Holding) -> None:
+        """Note that *holding* has ended: its slot is free."""
+        holding.stage = Stage.ENDED
+        self._ended += 1
 
     def remove(self, key: UnitKey) -> None:
         """Hold *key* no longer."""
-        self._holdings.pop(key, None)
+        holding = self._holdings.pop(key, None)
+        if holding is not None and holding.stage is Stage.ENDED:
+            self._ended -= 1

@@ -20,8 +20,9 @@ class Doubt:
     def __init__(self) -> None:
         self._named: dict[UnitKey, int] = {}
 
-    def __contains__(self, key: UnitKey) -> bool:
-        return key in self._named
+    def undoubted(self, keys: list[UnitKey]) -> list[UnitKey]:
+        """Return those of *keys* that are not in doubt."""
+        return [key for key in keys if key not in self._named] if self._named else keys
 
     def add(self, keys: Iterable[UnitKey]) -> None:
         """Doubt *keys*."""

@@ -39,10 +39,10 @@ class Letters:
         """Return the next units, at most *most*; the rest stays unacked."""
         taken: list[Unit] = []
         for letter in self._letters:
-            while letter.waiting and len(taken) < most:
-                unit = letter.waiting.popleft()
-                letter.unreported.add(unit.key)
-                taken.append(unit)
+            fits = min(len(letter.waiting), most - len(taken))
+            units = [letter.waiting.popleft() for _ in range(fits)]
+            letter.unreported.update([unit.key for unit in units])
+            taken += units
         self._ack_done()
         return taken
 

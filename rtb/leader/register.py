@@ -43,6 +43,11 @@ class Agent:
     #: What it had when the leader stopped vouching for it, until it says what it has.
     disowned: set[UnitKey] = attrs.field(factory=set)
 
+    @property
+    def busy(self) -> int:
+        """How many of its slots are taken, as it said."""
+        return max(0, len(self.track.holding) - self.track.ended)
+
     def silent(self, now: float) -> float:
         """Return for how many seconds it has said nothing."""
         return now - self.heard_at
@@ -75,6 +80,10 @@ class Register:
         """How many units can run at once."""
         useless = (Standing.REFUSED, Standing.LEAVING)
         return sum(agent.track.slots for agent in self if agent.standing not in useless)
+
+    def busy(self, now: float) -> int:
+        """Return how many slots are taken, of the agents that answer."""
+        return sum(agent.busy for agent in self if self.answers(agent, now))
 
     def heard(self, track: Track, leader: str, ledger: str, now: float) -> list[UnitKey]:
         """Take in an agent's state; return what was handed to it and certainly never arrived."""
@@ -123,10 +132,10 @@ class Register:
                 and agent.standing is Standing.WELCOME
                 and agent.silent(now) < self._silent
                 # Most are full in a box that is busy: that is seen without the tracker.
-                and len(agent.track.holding) < agent.track.slots
+                and agent.busy < agent.track.slots
             ):
-                # Holding, and given since the state that it last read.
-                has = len(agent.track.holding) + len(self._tracker.handed(agent.track.agent))
+                # Taken, and given since the state that it last read.
+                has = agent.busy + self._tracker.handed_to(agent.track.agent)
                 if has < agent.track.slots:
                     free.append((agent, agent.track.slots - has))
         return free
@@ -179,7 +188,7 @@ class Register:
                 host=agent.track.host,
                 presence=agent.track.presence,
                 slots=agent.track.slots,
-                busy=len(agent.track.holding),
+                busy=agent.busy,
                 workloads=agent.track.workloads,
                 silent=round(agent.silent(now), 3),
                 container=agent.track.container,

@@ -7,6 +7,7 @@ unit is handed out twice.
 
 from __future__ import annotations
 
+import heapq
 from enum import Enum, auto
 from typing import Any
 
@@ -182,7 +183,8 @@ class Reign:
         for key in control.closed:
             self._drop(key)
         if control.leader == self.leader:
-            self._store(self.doubt.answered(control.answered))
+            answered = self.doubt.answered(control.answered)
+            self.tracker.store(key for key in answered if not self._letters.is_unreported(key))
         self.fleet.controlled(control)
         if control.recalled and not self.register.slots:
             self._give_all_back(Gave.RECALLED)
@@ -229,14 +231,8 @@ class Reign:
         if keys:
             failpoint.hit("l4")
         self._letters.reported(keys)
-        self._store(keys)
+        self.tracker.store(self.doubt.undoubted(keys))
         self._changed()
-
-    def _store(self, keys: list[UnitKey]) -> None:
-        """Hand *keys* out from now on, but for those that something is still missing of."""
-        self.tracker.store(
-            key for key in keys if key not in self.doubt and not self._letters.is_unreported(key)
-        )
 
     # ---- units out
 
@@ -256,20 +252,20 @@ class Reign:
         if not units:
             return
         failpoint.hit("l6")
-        shares: dict[str, list[Unit]] = {agent.track.agent: [] for agent, _ in free}
-        places = {agent.track.agent: n for agent, n in free}
+        shares: list[list[Unit]] = [[] for _ in free]
+        most_free = [(-places, number) for number, (_, places) in enumerate(free)]
+        heapq.heapify(most_free)
         for unit in units:  # to whoever has the most free slots
-            most = max(places, key=places.__getitem__)
-            places[most] -= 1
-            shares[most].append(unit)
-        for agent, _ in free:
-            for part in parts(shares[agent.track.agent]):
+            places, number = most_free[0]
+            shares[number].append(unit)
+            heapq.heapreplace(most_free, (places + 1, number))
+        for (agent, _), share in zip(free, shares, strict=True):
+            for part in parts(share):
                 self._give(agent, part)
 
     def _give(self, agent: Agent, units: list[Unit]) -> None:
         number = self._send(agent, give=units)
-        for unit in units:
-            self.tracker.give(unit.key, agent.track.agent, number, agent.track.session)
+        self.tracker.give(units, agent.track.agent, number, agent.track.session)
         failpoint.hit("l7")
 
     def _send(
@@ -292,20 +288,19 @@ class Reign:
             goodbye=goodbye,
             leave=leave,
         )
-        keys = [unit.key for unit in message.give]
         self._client.publish(self._post.work(agent.track.agent, message)).addErrback(
-            self._unreached, agent, keys
+            self._unreached, agent, message.give
         )
         return message.number
 
-    def _unreached(self, failure: Failure, agent: Agent, keys: list[UnitKey]) -> None:
+    def _unreached(self, failure: Failure, agent: Agent, units: list[Unit]) -> None:
         failure.trap(BrokerError)
         self._log.debug(
             "not said to {agent}: {why}", agent=agent.track.name, why=failure.getErrorMessage()
         )
         if failure.check(Returned):
             # This hand-out was not received; it proves nothing about the process.
-            self._lost_on_the_way([key for key in keys if key in self.tracker])
+            self._lost_on_the_way([unit.key for unit in units if unit.key in self.tracker])
             self.register.unreached(agent)
 
     def _lost_on_the_way(self, keys: list[UnitKey]) -> None:

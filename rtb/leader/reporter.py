@@ -179,7 +179,7 @@ class Reporter:
             queued=reign.tracker.queued,
             utilization=round(self._fill.read(self._reactor.seconds()), 4),
             slots=reign.register.slots,
-            busy=reign.tracker.running,
+            busy=reign.register.busy(self._reactor.seconds()),
             workloads=reign.register.workloads,
             units=units,
             asks=reign.doubt.named(self._number, units),

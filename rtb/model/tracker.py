@@ -7,8 +7,10 @@ exactly what is in here. Not more than ``capacity`` units are on this side of th
 from __future__ import annotations
 
 import heapq
+from bisect import insort
+from collections import deque
 from collections.abc import Iterable, Iterator
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 import attrs
 
@@ -18,8 +20,8 @@ from rtb.model.wire import Held, Unit, UnitKey
 __all__ = ["Entry", "Place", "Tracker"]
 
 
-class Place(Enum):
-    """Where in the leader's hands a unit is."""
+class Place(IntEnum):
+    """Where in the leader's hands a unit is; numbers, which count faster than names."""
 
     #: It arrived; the report that says so is not confirmed yet.
     ANNOUNCED = auto()
@@ -36,7 +38,7 @@ class Entry:
     """A unit in the tracker."""
 
     key: UnitKey
-    account: str
+    claimant: fairuse.Claimant
     place: Place
     #: What to hand out; None for one that an agent brought along.
     unit: Unit | None = None
@@ -46,9 +48,17 @@ class Entry:
     session: int = 0
     #: What the agent says of it, once it has.
     held: Held | None = None
+    #: Where it stands in the line of its account, once it does.
+    rank: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+
+    @property
+    def account(self) -> str:
+        """Whose it is."""
+        return self.claimant.account
 
 
-_QUEUED = (Place.ANNOUNCED, Place.STORED, Place.GIVEN)
+def _rank(entry: Entry) -> tuple[int, int, int, int, int]:
+    return entry.rank
 
 
 class Tracker:
@@ -60,7 +70,8 @@ class Tracker:
         #: By agent: what it was given and has not named, and what it has named.
         self._handed: dict[str, dict[UnitKey, Entry]] = {}
         self._held: dict[str, dict[Held, Entry]] = {}
-        self._lines: dict[str, list[tuple[int, int, int, int, int]]] = {}
+        #: By account, in the order of rank; what left otherwise is skipped at the front.
+        self._lines: dict[str, deque[Entry]] = {}
         self._claimants: dict[str, fairuse.Claimant] = {}
         self._count = dict.fromkeys(Place, 0)
         self._clock = 0
@@ -74,7 +85,7 @@ class Tracker:
     @property
     def queued(self) -> int:
         """Units that have not started, as far as is known."""
-        return sum(self._count[place] for place in _QUEUED)
+        return len(self._entries) - self._count[Place.RUNNING]
 
     @property
     def stored(self) -> int:
@@ -99,10 +110,15 @@ class Tracker:
         """Return what *agent* was given and has not named yet."""
         return list(self._handed.get(agent, {}).values())
 
+    def handed_to(self, agent: str) -> int:
+        """Return how many units *agent* was given and has not named yet."""
+        return len(self._handed.get(agent, ()))
+
     def arrive(self, unit: Unit) -> None:
         """Take *unit* in; it may not be handed out before :meth:`store`."""
-        self._add(Entry(unit.key, unit.account, Place.ANNOUNCED, unit))
-        self._claimant(unit.account).weight = unit.weight
+        claimant = self._claimant(unit.account)
+        claimant.weight = unit.weight
+        self._add(Entry(unit.key, claimant, Place.ANNOUNCED, unit))
 
     def store(self, keys: Iterable[UnitKey]) -> None:
         """The ledger will know of *keys*: they may be handed out."""
@@ -111,9 +127,8 @@ class Tracker:
             if entry is not None and entry.place is Place.ANNOUNCED and entry.unit is not None:
                 self._move(entry, Place.STORED)
                 unit = entry.unit
-                line = self._lines.setdefault(entry.account, [])
-                place = (-unit.priority, unit.order, -unit.bump, unit.unit, unit.attempt)
-                heapq.heappush(line, place)
+                entry.rank = (-unit.priority, unit.order, -unit.bump, unit.unit, unit.attempt)
+                self._line_up(entry)
 
     def doubt(self) -> list[UnitKey]:
         """Hand out nothing of what is stored, until :meth:`store` again; return what that is."""
@@ -124,31 +139,28 @@ class Tracker:
 
     def take(self, most: int) -> list[Unit]:
         """Return at most *most* stored units in fair order; they count as given from now on."""
-        heap = [
-            (*fairuse.key(self._claimant(account)), account)
-            for account, line in self._lines.items()
-            if line
-        ]
+        heap = [(fairuse.key(claimant), claimant) for claimant in map(self._claimant, self._lines)]
         heapq.heapify(heap)
         taken: list[Unit] = []
         while heap and len(taken) < most:
-            account = heapq.heappop(heap)[-1]
-            unit = self._next_of(account)
+            claimant = heap[0][1]
+            unit = self._next_of(claimant.account)
             if unit is None:
+                heapq.heappop(heap)
                 continue
-            self._move(self._entries[unit.key], Place.GIVEN)
             self._clock += 1
-            claimant = self._claimant(account)
             claimant.served = self._clock
             taken.append(unit)
-            heapq.heappush(heap, (*fairuse.key(claimant), account))
+            heapq.heapreplace(heap, (fairuse.key(claimant), claimant))
         return taken
 
-    def give(self, key: UnitKey, agent: str, number: int, session: int) -> None:
-        """Note that *key* goes to *agent*, by its message *number* in its *session*."""
-        entry = self._entries[key]
-        entry.agent, entry.number, entry.session = agent, number, session
-        self._handed.setdefault(agent, {})[key] = entry
+    def give(self, units: Iterable[Unit], agent: str, number: int, session: int) -> None:
+        """Note that *units* go to *agent*, by its message *number* in its *session*."""
+        handed = self._handed.setdefault(agent, {})
+        for unit in units:
+            entry = self._entries[unit.key]
+            entry.agent, entry.number, entry.session = agent, number, session
+            handed[entry.key] = entry
 
     def hear(self, agent: str, holding: Iterable[Held]) -> None:
         """Note that *holding* is all that *agent* has; what it had and does not name is done.
@@ -166,7 +178,7 @@ class Tracker:
         """Note that *agent* says it has *held*, however it came by it."""
         entry = self._entries.get(held.key)
         if entry is None:
-            entry = Entry(held.key, held.account, Place.GIVEN)
+            entry = Entry(held.key, self._claimant(held.account), Place.GIVEN)
             self._add(entry)
         elif entry.place in (Place.ANNOUNCED, Place.STORED):
             self._move(entry, Place.GIVEN)
@@ -182,7 +194,7 @@ class Tracker:
         if entry is not None:
             self._count[entry.place] -= 1
             if entry.place in (Place.GIVEN, Place.RUNNING):
-                self._release(entry.account)
+                entry.claimant.holds -= 1
             self._part(entry)
         return entry
 
@@ -201,24 +213,35 @@ class Tracker:
         self._entries[entry.key] = entry
         self._count[entry.place] += 1
         if entry.place is Place.GIVEN:
-            self._claimant(entry.account).holds += 1
+            entry.claimant.holds += 1
 
     def _move(self, entry: Entry, place: Place) -> None:
         self._count[entry.place] -= 1
         self._count[place] += 1
         if place is Place.GIVEN:
-            self._claimant(entry.account).holds += 1
+            entry.claimant.holds += 1
         entry.place = place
 
     def _part(self, entry: Entry) -> None:
         """Take *entry* from the agent that has it, if one has."""
+        agent = entry.agent
         if entry.held is not None:
-            self._held[entry.agent].pop(entry.held)
-        else:
-            self._handed.get(entry.agent, {}).pop(entry.key, None)
-        for of_agent in (self._held, self._handed):
-            if not of_agent.get(entry.agent, True):
-                del of_agent[entry.agent]
+            held = self._held[agent]
+            del held[entry.held]
+            if not held:
+                del self._held[agent]
+        elif agent in self._handed:
+            handed = self._handed[agent]
+            handed.pop(entry.key, None)
+            if not handed:
+                del self._handed[agent]
+
+    def _line_up(self, entry: Entry) -> None:
+        line = self._lines.setdefault(entry.account, deque())
+        if line and entry.rank < line[-1].rank:
+            insort(line, entry, key=_rank)
+        else:  # nearly always: they come in order
+            line.append(entry)
 
     def _claimant(self, account: str) -> fairuse.Claimant:
         claimant = self._claimants.get(account)
@@ -226,16 +249,14 @@ class Tracker:
             claimant = self._claimants[account] = fairuse.Claimant(account, 1.0, 0, 0)
         return claimant
 
-    def _release(self, account: str) -> None:
-        self._claimants[account].holds -= 1
-
     def _next_of(self, account: str) -> Unit | None:
+        """Return the first unit in the line of *account*, which counts as given from now on."""
         line = self._lines[account]
         while line:
-            *_, unit, attempt = heapq.heappop(line)
-            entry = self._entries.get((unit, attempt))
+            entry = line.popleft()
             # Lines are cleaned here only: one that left otherwise is skipped.
-            if entry is not None and entry.place is Place.STORED:
+            if entry.place is Place.STORED and self._entries.get(entry.key) is entry:
+                self._move(entry, Place.GIVEN)
                 return entry.unit
         del self._lines[account]
         return None

@@ -105,7 +105,7 @@ async def test_idle_it_speaks_at_once(line: Line) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_busy_it_gathers_by_kind_and_says_starts_first(line: Line) -> None:
+async def test_busy_it_gathers_by_kind_and_says_starts_last(line: Line) -> None:
     await line.speaks(LEDGER, 1)
     line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(1, 1))
     for unit in (2, 3):
@@ -113,11 +113,11 @@ async def test_busy_it_gathers_by_kind_and_says_starts_first(line: Line) -> None
     line.courier.say(LEDGER, StatusKind.FAILED, Ended(4, 1, why="x"))
     line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(5, 1))
     messages = await line.until(1, 2, 3, 4)
-    assert said(messages) == [
+    assert said([*messages, await line.next()]) == [
         (StatusKind.PROCESSING, [1]),
-        (StatusKind.PROCESSING, [5]),
         (StatusKind.SUCCESS, [1, 2, 3]),
         (StatusKind.FAILED, [4]),
+        (StatusKind.PROCESSING, [5]),
     ]
 
 
@@ -131,8 +131,8 @@ async def test_no_start_waits_for_the_confirm_of_an_end(line: Line, reactor: Any
         under_way = max(under_way, line.client.unconfirmed)
     assert under_way == 2
     assert said([await line.next(), await line.next()]) == [
-        (StatusKind.PROCESSING, [2]),
         (StatusKind.SUCCESS, [1]),
+        (StatusKind.PROCESSING, [2]),
     ]
 
 
@@ -143,10 +143,10 @@ async def test_one_that_ends_before_its_start_left_says_both_in_one(line: Line) 
     line.courier.say(LEDGER, StatusKind.PROCESSING, Ended(3, 1))
     line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(2, 1, 0.25))
     line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(3, 2, 0.25))  # another attempt
-    assert said(await line.until(2, 3)) == [
+    assert said([*await line.until(2, 3), await line.next()]) == [
         (StatusKind.PROCESSING, [1]),
-        (StatusKind.PROCESSING, [3]),
         (StatusKind.SUCCESS, [2, 3]),
+        (StatusKind.PROCESSING, [3]),
     ]
 
 
@@ -194,6 +194,16 @@ async def test_a_stop_before_the_broker_came_is_no_failure(reactor: Any, vhost: 
     line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(1, 1))
     await line.client.stopService()
     assert line.confirmed == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_has_no_more_to_say_in_this_turn_waits_for_no_other(line: Line) -> None:
+    line.courier.say(LEDGER, StatusKind.SUCCESS, Ended(1, 1))
+    assert line.client.unconfirmed == 0
+    line.courier.send()
+    assert line.client.unconfirmed == 1
+    line.courier.send()
+    assert said([await line.next()]) == [(StatusKind.SUCCESS, [1])]
 
 
 @pytest_twisted.ensureDeferred

@@ -33,12 +33,45 @@ def test_a_unit_and_its_attempt_name_a_holding() -> None:
     assert (1, 2) in slots
 
 
-def test_what_ended_takes_a_slot_until_its_news_is_confirmed() -> None:
+def test_what_ended_takes_no_slot_and_is_held_until_its_news_is_confirmed() -> None:
     slots = Slots(2)
-    slots.add(holding(1, stage=Stage.ENDED))
+    ends = holding(1)
+    slots.add(ends)
     slots.add(holding(2))
-    assert slots.free == 0
+    assert (slots.free, slots.ended) == (0, 0)
+    slots.end(ends)
+    assert (len(slots), slots.free, slots.ended) == (2, 1, 1)
     assert [one.unit.unit for one in slots.running] == [2]
+    slots.remove((1, 1))
+    assert (len(slots), slots.free, slots.ended) == (1, 1, 0)
+
+
+def test_where_nothing_is_confirmed_it_holds_twice_its_slots_and_no_more() -> None:
+    slots = Slots(2)
+    held = 0
+    while slots.free and held < 9:
+        held += 1
+        slots.add(one := holding(held))
+        slots.end(one)
+    assert (held, slots.ended) == (4, 2)
+    slots.remove((1, 1))
+    assert (slots.free, slots.ended) == (1, 2)
+
+
+def test_the_leader_may_miss_a_slot_where_it_knows_of_few() -> None:
+    slots = Slots(4)
+    held = [holding(number) for number in range(1, 5)]
+    for one in held:
+        slots.add(one)
+    assert not slots.leader_may_miss_one, "all are taken"
+    slots.end(held[0])
+    assert slots.leader_may_miss_one
+    slots.told()
+    assert not slots.leader_may_miss_one
+    slots.end(held[1])
+    slots.told()
+    slots.end(held[2])
+    assert not slots.leader_may_miss_one, "it knows of half of them"
 
 
 def test_what_was_dropped_runs_until_it_ended() -> None:

@@ -22,7 +22,7 @@ def given(tracker: Tracker, number: int) -> None:
     tracker.arrive(unit)
     tracker.store([unit.key])
     tracker.take(1)
-    tracker.give(unit.key, "a", 1, 1)
+    tracker.give([unit], "a", 1, 1)
 
 
 def test_all_that_it_had_is_known_lost_even_what_was_disowned_before() -> None:

@@ -63,7 +63,7 @@ class Box:
         agent = self.agent(name)
         agent.number += 1
         for unit in self.tracker.take(most):
-            self.tracker.give(unit.key, name, agent.number, agent.track.session)
+            self.tracker.give([unit], name, agent.number, agent.track.session)
         return agent.number
 
     def free(self) -> dict[str, int]:
@@ -192,6 +192,25 @@ def test_a_hand_out_that_came_back_ends_hand_outs_until_a_new_session(box: Box) 
     box.hear(track(3, (9, True), session=2))
     assert box.agent().standing is Standing.WELCOME
     assert box.free() == {"a1": 3}
+
+
+def test_what_ended_takes_no_slot_and_is_vouched_for(box: Box) -> None:
+    box.hear(track(1, (1, True), (2, True), (3, True), (4, True), ended=3))
+    assert box.free() == {"a1": 3}
+    assert len(box.has()) == 4
+    box.store(5, 6)
+    box.give(2)
+    assert box.free() == {"a1": 1}
+    assert box.register.busy(box.now) == 1
+    (state,) = box.register.states(box.now)
+    assert state.busy == 1
+    box.now += SILENT
+    assert box.register.busy(box.now) == 0
+
+
+def test_no_agent_has_more_slots_than_it_has(box: Box) -> None:
+    box.hear(track(1, (1, True), ended=9))
+    assert box.free() == {"a1": 4}
 
 
 # ---- silence and goodbye

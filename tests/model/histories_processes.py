@@ -187,7 +187,8 @@ class Leader(Proc):
                 self.born()
             return
         if self.phase == "standby":
-            if world.up and world.locks[self.box] is None:
+            # Not over connections that are cut: it would begin anew and wait for its own lock.
+            if world.up and not self.cut_off and world.locks[self.box] is None:
                 world.locks[self.box] = self
                 self.phase, self.until = "calling", world.now + 6
                 self.words = [self.report([])]
@@ -301,6 +302,11 @@ class Agent(Proc):
         self.leader_at, self.said_at, self.load = self.world.now, 0, 0
         self.session, self.connected = next(self.world.ids), False
 
+    def busy(self) -> int:
+        """Slots that are taken: what ended takes none, up to as many as there are slots."""
+        running = sum(entry[0] > 0 for entry in self.holding.values())
+        return max(running, len(self.holding) - SLOTS)
+
     def known_by(self, leader: Leader) -> bool:
         return self.alive and self.load < SLOTS
 
@@ -327,7 +333,7 @@ class Agent(Proc):
             leader, key, self.heard = self.queue.pop(0)
             if key is None:
                 continue
-            if leader != self.leader or len(self.holding) >= SLOTS:
+            if leader != self.leader or self.busy() >= SLOTS:
                 self.words.append(("returned", key))
             elif key not in self.holding:
                 long = 200 if world.kinds == "leaders" else 60
@@ -346,7 +352,7 @@ class Agent(Proc):
             word, key = self.words.pop(0)
             if word in ("success", "error"):
                 self.holding.pop(key, None)
-        self.load = len(self.holding) + len(self.queue)
+        self.load = self.busy() + len(self.queue)
         if self.connected and world.now - self.said_at >= 4:
             self.said_at = world.now
             if not world.chance(0.05):

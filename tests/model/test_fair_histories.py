@@ -109,7 +109,7 @@ class System:
             self.judge(unit.account, holds)
             stored[unit.account] -= 1
             handed[unit.account] += 1
-            box.tracker.give(unit.key, "agent", 1, 1)
+            box.tracker.give([unit], "agent", 1, 1)
             if self.random.random() < 0.7:
                 box.tracker.adopt(Held(*unit.key, True, unit.account), "agent")
             box.running[unit.key] = unit.account

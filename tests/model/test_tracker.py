@@ -102,7 +102,7 @@ class Checked(RuleBasedStateMachine):
         for new in taken:
             assert new.key not in self.handed, "handed out twice"
             self.handed.add(new.key)
-            self.tracker.give(new.key, agent, 1, 1)
+            self.tracker.give([new], agent, 1, 1)
             self.lines[new.key].agent = agent
 
     def fair(self, most: int) -> list[Unit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rtb.agent.workloads.contract import (
+    Already,
     Failed,
     Outcome,
     Running,
@@ -13,6 +14,7 @@ from rtb.agent.workloads.contract import (
 from rtb.agent.workloads.specs import make_workload, make_workloads
 
 __all__ = [
+    "Already",
     "Failed",
     "Outcome",
     "Running",

@@ -10,12 +10,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 
 from rtb.agent.workloads.contract import (
+    Already,
     Failed,
     Outcome,
     Running,
     Stopped,
     Succeeded,
-    already,
     timed_out,
 )
 from rtb.model import wire
@@ -24,7 +24,7 @@ __all__ = ["CoinFlip", "NoOp"]
 
 _SIDES = (Succeeded(b'{"coin":"heads"}'), Succeeded(b'{"coin":"tails"}'))
 _EDGE = Failed("the coin landed on its edge", "", permanent=True)
-_NOTHING = Succeeded(b"null")
+_NOTHING = Already(Succeeded(b"null"))
 
 
 @frozen
@@ -33,7 +33,7 @@ class NoOp:
 
     def start(self, unit: wire.Unit) -> Running:
         """Succeed."""
-        return already(_NOTHING)
+        return _NOTHING
 
     def close(self) -> Deferred[None]:
         """Nothing is kept."""
@@ -53,7 +53,7 @@ class CoinFlip:
         """Flip the coin; without *seconds* it has landed when this returns."""
         outcome = self._flip()
         if not self.seconds:
-            return already(outcome)
+            return Already(outcome)
         air = self.seconds * (0.5 + self.random.random())
         if unit.limit is not None and unit.limit < air:
             air, outcome = unit.limit, timed_out(unit.limit, "")

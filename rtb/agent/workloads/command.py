@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from rtb.agent.results import UnusableResult
 from rtb.agent.workloads.attempt import Attempt
-from rtb.agent.workloads.contract import Failed, Running, Succeeded, already, document
+from rtb.agent.workloads.contract import Already, Failed, Running, Succeeded, document
 from rtb.agent.workloads.group import Exit, Group
 from rtb.agent.workloads.lastline import LastLine
 from rtb.agent.workloads.launch import Launch
@@ -55,7 +55,7 @@ class Command:
         try:
             process.begin()
         except OSError as problem:
-            return already(Failed(f"cannot start {self.argv[0]}: {problem}", "", permanent=False))
+            return Already(Failed(f"cannot start {self.argv[0]}: {problem}", "", permanent=False))
         self._running.add(process)
         return process.attempt
 

@@ -16,13 +16,13 @@ from rtb.agent.output import one_line
 from rtb.model import wire
 
 __all__ = [
+    "Already",
     "Failed",
     "Outcome",
     "Running",
     "Stopped",
     "Succeeded",
     "Workload",
-    "already",
     "document",
     "timed_out",
 ]
@@ -77,17 +77,19 @@ class Workload(Protocol):
         """End what is kept for the next unit, and what runs; fire when all of it is gone."""
 
 
-@frozen(eq=False)
-class _Done:
-    done: Deferred[Outcome]
+@frozen
+class Already:
+    """A unit that had ended when it was started; the same one may stand for many."""
+
+    outcome: Outcome
+
+    @property
+    def done(self) -> Deferred[Outcome]:
+        """Fires at once."""
+        return succeed(self.outcome)
 
     def stop(self, grace: float = 0.0) -> None:
         """Do nothing: it has ended."""
-
-
-def already(outcome: Outcome) -> Running:
-    """Return a unit that had ended when it was started."""
-    return _Done(succeed(outcome))
 
 
 def timed_out(limit: float | None, output: str) -> Failed:

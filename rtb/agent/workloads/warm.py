@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from rtb.agent import child
 from rtb.agent.results import encode, read
 from rtb.agent.workloads.attempt import GRACE, Attempt
-from rtb.agent.workloads.contract import Failed, Running, Succeeded, already, document
+from rtb.agent.workloads.contract import Already, Failed, Running, Succeeded, document
 from rtb.agent.workloads.group import Exit, Group
 from rtb.agent.workloads.launch import Launch
 from rtb.model import wire
@@ -54,7 +54,7 @@ class WarmFunction:
         try:
             worker = self._idle.pop() if self._idle else self._spawn()
         except OSError as problem:
-            return already(Failed(f"cannot start a process: {problem}", "", permanent=False))
+            return Already(Failed(f"cannot start a process: {problem}", "", permanent=False))
         return worker.begin(unit)
 
     def _spawn(self) -> _Child:

@@ -19,7 +19,6 @@ from rtb.model.wire.messages import (
     Roll,
     Status,
     Track,
-    UnitKey,
     Work,
 )
 
@@ -116,9 +115,6 @@ def _check(routing_key: str, message: Message) -> None:
             raise WireError("an agent is in it twice")
     if isinstance(message, Barrier) and not -_LARGEST <= message.epoch <= _LARGEST:
         raise WireError("no epoch is that large")
-    for unit, attempt in _keys(message):
-        if not (0 < unit <= _LARGEST and 0 < attempt < 2**31):
-            raise WireError(f"no unit {unit}, attempt {attempt}")
 
 
 def _check_box(box: str) -> None:
@@ -128,36 +124,21 @@ def _check_box(box: str) -> None:
         raise WireError(str(problem)) from problem
 
 
-def _keys(message: Message) -> Iterator[UnitKey]:
-    match message:
-        case Out(units=units) | Status(units=units):
-            for entry in units:
-                yield entry.unit, entry.attempt
-        case Report(units=units):
-            yield from units
-        case Track(holding=holding):
-            for held in holding:
-                yield held.unit, held.attempt
-        case Work(give=give, drop=drop):
-            for entry in give:
-                yield entry.unit, entry.attempt
-            yield from drop
-        case Control(closed=closed):
-            yield from closed
-        case _:
-            return
-
-
 def parts(entries: Iterable[_M]) -> Iterator[list[_M]]:
     """Yield *entries* in lists that fit a message each: by bytes of JSON and by count."""
+    whole = list(entries)
+    if len(whole) <= MESSAGE_UNITS and len(_encoder.encode(whole)) <= MESSAGE_BYTES:
+        # Nearly always: then nothing is measured entry by entry.
+        if whole:
+            yield whole
+        return
     part: list[_M] = []
     size = 0
-    for entry in entries:
+    for entry in whole:
         length = len(_encoder.encode(entry))
         if part and (size + length > MESSAGE_BYTES or len(part) == MESSAGE_UNITS):
             yield part
             part, size = [], 0
         part.append(entry)
         size += length
-    if part:
-        yield part
+    yield part

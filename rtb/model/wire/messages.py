@@ -51,8 +51,10 @@ __all__ = [
 ]
 
 VERSION = 1
+_UnitId = Annotated[int, msgspec.Meta(gt=0, le=2**63 - 1)]
+_Attempt = Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
 #: (unit, attempt)
-UnitKey = tuple[int, int]
+UnitKey = tuple[_UnitId, _Attempt]
 # What the ledger would refuse is refused here, where it costs one message: a report that could
 # never be booked would be tried again for ever, with the whole inbox behind it.
 _Text = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z")]
@@ -65,8 +67,8 @@ _Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 class Unit(msgspec.Struct, array_like=True, frozen=True):
     """One unit, as it travels to the agent that runs it."""
 
-    unit: int
-    attempt: int
+    unit: _UnitId
+    attempt: _Attempt
     account: str
     #: The account's share; a bigger weight gets more.
     weight: float
@@ -91,8 +93,8 @@ class Unit(msgspec.Struct, array_like=True, frozen=True):
 class Held(msgspec.Struct, array_like=True, frozen=True):
     """A unit that an agent holds."""
 
-    unit: int
-    attempt: int
+    unit: _UnitId
+    attempt: _Attempt
     started: bool
     account: str
 
@@ -149,6 +151,8 @@ class Track(msgspec.Struct, kw_only=True):
     #: What a launcher started it in: no two processes that live at a time share one. Empty for
     #: one that somebody started.
     container: _Text = ""
+    #: How many of those held have ended and take no slot: only their news is not confirmed yet.
+    ended: _Count = 0
 
 
 class Roll(msgspec.Struct, kw_only=True):
@@ -262,8 +266,8 @@ class StatusKind(StrEnum):
 class Ended(msgspec.Struct, array_like=True, frozen=True):
     """One unit's news; which elements are used depends on the kind of its :class:`Status`."""
 
-    unit: int
-    attempt: int
+    unit: _UnitId
+    attempt: _Attempt
     #: Seconds it ran, where it did; a unit that ended before its ``processing`` left says so here.
     ran: float | None = None
     #: success: the result, JSON of at most 64 KiB.
