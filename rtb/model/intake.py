@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -32,6 +33,10 @@ class _Line(msgspec.Struct):
 
 
 _payload = msgspec.json.Decoder(_Line)
+#: A unit that is only a name, without escapes: nothing about it can be wrong but its length.
+_W = r"[ \t\r]*"
+_TEXT = r'"([^"\\\x00-\x1f]+)"'
+_only_a_name = re.compile(rf'{_W}(?:\{{{_W}"name"{_W}:{_W}{_TEXT}{_W}\}}|{_TEXT}){_W}')
 
 
 class _Objects:
@@ -51,6 +56,9 @@ class _Objects:
 
 
 def _unit(line: int, text: str) -> tuple[str, str | None]:
+    plain = _only_a_name.fullmatch(text)
+    if plain is not None and len(name := plain[1] or plain[2]) <= NAME_MAX:
+        return name, None
     value = read_json(text.encode())
     if isinstance(value, str):
         value = {"name": value}
