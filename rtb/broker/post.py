@@ -25,9 +25,15 @@ class Post:
         return self._make(f"out.{message.box}", message, persistent=True, mandatory=True)
 
     def status(self, message: wire.Status | wire.Report) -> Outgoing:
-        """To the inbox: persistent."""
-        kind = "queued" if isinstance(message, wire.Report) else message.kind
-        return self._make(f"status.{kind}", message, persistent=True, mandatory=True)
+        """To the inbox: persistent, but for what a leader says again at once if the broker fell.
+
+        Units wait for the confirm of a report that names them, and a disk makes that slow. Who
+        leads leads anew after a fall of the broker, with a report of everything.
+        """
+        if isinstance(message, wire.Report):
+            lasting = message.first or message.gone or not message.ledger
+            return self._make("status.queued", message, persistent=lasting, mandatory=True)
+        return self._make(f"status.{message.kind}", message, persistent=True, mandatory=True)
 
     def barrier(self, message: wire.Barrier) -> Outgoing:
         """To the inbox, behind all that was said before."""
