@@ -9,7 +9,7 @@ from typing import Any
 
 from rtb.ledger import Books
 from rtb.model.lifecycle import Kind
-from rtb.model.moves import Move, Told
+from rtb.model.moves import Move
 from rtb.model.wire import Report, Unit
 from rtb.settings import Database
 
@@ -79,9 +79,8 @@ class Driven:
 
 
 def _vouching(unit: Unit) -> Move:
-    return Move(*unit.key, Kind.QUEUED, True, _LEADER, told=[Told(Kind.QUEUED, BOX)])
+    return Move(*unit.key, Kind.QUEUED, True, _LEADER, BOX)
 
 
 def _done(unit: Unit) -> Move:
-    told = [Told(Kind.PROCESSING, "agent"), Told(Kind.SUCCESS, "agent", 0.1)]
-    return Move(*unit.key, Kind.SUCCESS, told=told, result='{"ok": true}')
+    return Move(*unit.key, Kind.SUCCESS, who="agent", ran=0.1, result='{"ok": true}', started=True)

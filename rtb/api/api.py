@@ -87,6 +87,7 @@ class Api(MultiService):
             self._lineage,
             bell.ring,
             tally,
+            reactor.seconds,
         )
         self._inbox = Inbox(reactor, client, self._books, post, applier)
         self._epochs = Epochs(reactor, client, self._lineage, post, settings.epoch)

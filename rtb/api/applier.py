@@ -19,6 +19,7 @@ from rtb.api.follower import Follower
 from rtb.api.herald import Herald
 from rtb.api.lineage import Lineage
 from rtb.api.metrics import Tally
+from rtb.api.patience import Patience
 from rtb.broker import BrokerClient
 from rtb.broker.post import Post
 from rtb.ledger import (
@@ -44,6 +45,7 @@ class Applier:
     """Turns messages into moves, and moves into books.
 
     :param committed: called after each flush
+    :param seconds: a steady clock
     """
 
     _log = Logger()
@@ -59,6 +61,7 @@ class Applier:
         lineage: Lineage,
         committed: Callable[[], None],
         tally: Tally,
+        seconds: Callable[[], float],
     ) -> None:
         self._client = client
         self._books = books
@@ -71,6 +74,7 @@ class Applier:
         self.tally = tally
         #: The current incarnation of each box, as far as this applier has met it.
         self._leaders: dict[str, str] = {}
+        self.patience = Patience(seconds)
 
     async def ask_for_orphans(self) -> None:
         """Look, behind all that waits in the inbox, for what gone APIs claimed and never sent."""
@@ -80,43 +84,87 @@ class Applier:
     def began(self) -> None:
         """Another applier may have been at work meanwhile: what was known is to be learnt anew."""
         self._leaders.clear()
+        self.patience.clear()
 
-    async def apply(self, messages: Sequence[Said]) -> list[Dead]:
+    async def apply(self, messages: Sequence[Said], *, can_wait: bool = False) -> list[Dead]:
         """Book *messages*; return the single events that the ledger refuses for ever.
+
+        :param can_wait: what is only queued may be left for a later flush
 
         :raises LedgerError: nothing, or not all, was booked; the same again is safe
         """
         self._stop_if_restored()
         reports = [message for message in messages if isinstance(message, Report)]
+        groups = [
+            (ledger, list(group)) for ledger, group in groupby(messages, lambda said: said.ledger)
+        ]
+        dead: list[Dead] = []
+        if self.patience and (
+            not groups
+            or groups[0][0] != self.patience.ledger
+            # What an earlier leader said counts only while it leads.
+            or any(self._leaders.get(report.box) != report.leader for report in reports)
+        ):
+            _, dead = await self._turn(self.patience.ledger, self.patience.moves, None, [])
+            self.patience.keep("", [])
         current, along = await self._book_states(reports)
         failpoint.hit("a7")
-        dead: list[Dead] = []
         closed: dict[str, list[UnitKey]] = defaultdict(list)
-        for ledger, group in groupby(messages, key=lambda message: message.ledger):
+        if any(isinstance(message, Status) for message in messages):
+            self.patience.stir()
+        can_wait = can_wait and len(groups) == 1 and not self.patience.is_quiet
+        earlier, later = self.patience.moves, list[Move]()
+        for ledger, group in groups:
             said = [
                 message
                 for message in group
                 if isinstance(message, Status)
                 or (isinstance(message, Report) and message.leader in current)
             ]
-            moves, stale = fold(said)
+            moves, stale = fold(said, earlier)
+            earlier = []
             self.tally.stale += stale
-            verdicts, bad = await self._move(ledger, moves, along)
-            along = None
-            await self._look_ahead(
-                ledger, verdicts, [report for report in reports if report.leader in current]
+            if can_wait:
+                moves, later = self.patience.sort(moves)
+            verdicts, bad = await self._turn(
+                ledger, moves, along, [report for report in reports if report.leader in current]
             )
+            along = None
             dead += bad
             if gone := {verdict.key for verdict in verdicts if not verdict.open}:
-                for report in reports:
-                    if named := [key for key in report.units if key in gone]:
-                        closed[report.box] += named
+                _note_closed(closed, gone, moves, reports)
+        self.patience.keep(groups[-1][0] if groups else "", later)
         await self._conclude(messages[-1] if messages else None)
         refused = {(report.box, report.leader) for report in reports} - {
             (report.box, report.leader) for report in reports if report.leader in current
         }
         await self._answer(messages, closed, refused)
         return dead
+
+    async def _turn(
+        self, ledger: str, moves: list[Move], along: Report | None, reports: Sequence[Report]
+    ) -> tuple[list[Verdict], list[Dead]]:
+        """Apply *moves* and, where they free places, claim for them in the same transaction."""
+        frees = any(move.kind not in (None, Kind.QUEUED) for move in moves)
+        most = self._dispatcher.begins() if frees else 0
+        if not most:
+            verdicts, dead = await self._move(ledger, moves, along)
+            await self._look_ahead(ledger, verdicts, reports)
+            self._dispatcher.kick()
+            return verdicts, dead
+        try:
+            turning = Deferred.fromCoroutine(self._books.turn(ledger, moves, along, most))
+            failpoint.hit("a5")
+            failpoint.hit("a8")
+            verdicts, claim = await turning
+        except (BadDataError, TooSlowError):
+            verdicts, dead = await self._move(ledger, moves, along)
+            await self._look_ahead(ledger, verdicts, reports)
+            self._dispatcher.kick()
+            return verdicts, dead
+        await self._look_ahead(ledger, verdicts, reports)
+        self._dispatcher.claimed(claim)
+        return verdicts, self._judge(ledger, moves, verdicts)
 
     async def _look_ahead(
         self, ledger: str, verdicts: Sequence[Verdict], reports: Sequence[Report]
@@ -165,8 +213,7 @@ class Applier:
             await self._herald.say(box, closed[box], leaders, answered)
 
     def flushed(self, units: int) -> None:
-        """A flush was committed: places may be free, and somebody may watch."""
-        self._dispatcher.kick()
+        """A flush was committed: somebody may watch."""
         self._committed()
         self.tally.flushed(units)
 
@@ -232,15 +279,17 @@ class Applier:
     def _judge(self, ledger: str, moves: list[Move], verdicts: list[Verdict]) -> list[Dead]:
         odd = {verdict.key: verdict for verdict in verdicts}
         dead: list[Dead] = []
-        booked: Counter[Kind] = Counter()
-        for move in moves:
-            verdict = odd.get((move.unit, move.attempt)) if odd else None
-            kind = move.kind if verdict is None else verdict.applied
-            if kind is not None:
-                booked[kind] += 1
-                self.tally.took(move.told[-1].ran)
+        as_said = [move for move in moves if move.key not in odd] if odd else moves
+        booked = Counter(move.kind for move in as_said if move.kind is not None)
+        ran = [move.ran for move in as_said if move.ran is not None]
+        for move in moves if odd else ():
+            verdict = odd.get(move.key)
             if verdict is None:
                 continue
+            kind = verdict.applied
+            if kind is not None:
+                booked[kind] += 1
+                ran += [] if move.ran is None else [move.ran]
             if not verdict.known:
                 self.tally.unknown += 1
                 dead.append((_event(ledger, move), "no such unit, or no such attempt of it"))
@@ -250,7 +299,7 @@ class Applier:
                 self.tally.stale += 1
             if verdict.delayed:
                 self._dispatcher.retry_later()
-        self.tally.booked(booked)
+        self.tally.booked(booked, ran)
         return dead
 
     async def _conclude(self, message: Said | None) -> None:
@@ -273,6 +322,20 @@ class Applier:
             moves = [Move.giving_up(key, kind, why) for _, key, why in group]
             self._log.warn("{units} units rescued: {why}", units=len(moves), why=moves[0].why)
             await self._move(ledger, moves)
+
+
+def _note_closed(
+    closed: dict[str, list[UnitKey]],
+    gone: set[UnitKey],
+    moves: Iterable[Move],
+    reports: Iterable[Report],
+) -> None:
+    """Note which attempts that a box reported are closed, for it to drop them."""
+    for report in reports:
+        closed[report.box] += [key for key in report.units if key in gone]
+    for move in moves:  # reported earlier
+        if move.kind is Kind.QUEUED and move.key in gone and move.key not in closed[move.who]:
+            closed[move.who].append(move.key)
 
 
 def _event(ledger: str, move: Move) -> bytes:

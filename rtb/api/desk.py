@@ -130,7 +130,7 @@ class Desk:
         """Store *order*, whole or not at all; with *key*, once."""
         placing = self._books.place(order, key=key, fingerprint=fingerprint, closed=self._closed)
         try:
-            return await self._placed(Deferred.fromCoroutine(placing))
+            return await self._placed(Deferred.fromCoroutine(placing), order)
         except BadDataError as problem:
             raise BadOrderError(str(problem)) from problem
 
@@ -157,9 +157,9 @@ class Desk:
             hold_back=hold_back,
             refuse=refuse,
         )
-        return Load(upload, self._placed)
+        return Load(upload, lambda placing: self._placed(placing, order))
 
-    async def _placed(self, placing: Deferred[dict[str, Any]]) -> dict[str, Any]:
+    async def _placed(self, placing: Deferred[dict[str, Any]], order: NewOrder) -> dict[str, Any]:
         try:
             answer = await placing
         except RefusedError as problem:
@@ -169,7 +169,8 @@ class Desk:
         self._dispatcher.kick()
         self._committed()
         self._herald.say_soon()
-        self._dispatcher.retry_later()  # it may have a time to wait for
+        if order.not_before is not None:
+            self._dispatcher.retry_later()
         if not answer["going"]:
             answer["hint"] = f"{_HINT}, for example: curl -X POST {self._where}/go/"
         return answer

@@ -20,16 +20,16 @@ from rtb.api.metrics import Tally
 from rtb.broker import BrokerClient, BrokerError, Returned
 from rtb.broker.post import Post
 from rtb.errors import RtbError
-from rtb.ledger import Books
+from rtb.ledger import Books, Claim
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move
 from rtb.model.wire import Gave, Out, Unit, parts
 from rtb.pulse import Pulse
 
-__all__ = ["Dispatcher"]
+__all__ = ["CLAIM_MOST", "Dispatcher"]
 
-#: Attempts opened in one transaction: more only makes the gate's lock long.
-_CLAIM_MOST = 2000
+#: Attempts opened in one transaction: more only makes the gate's lock long, and the leader wait.
+CLAIM_MOST = 800
 #: Seconds before it looks again after the ledger failed.
 _RETRY = 0.5
 #: Seconds that it waits at most for what is due, which may be in years.
@@ -97,27 +97,46 @@ class Dispatcher(Service):
         if self.running:
             self._wakes.kick()
 
+    def begins(self) -> int:
+        """Return how many units whoever applies a flush may claim in its transaction; 0: none."""
+        if not (self.running and self._client.can_publish):
+            return 0
+        failpoint.hit("a1")
+        return CLAIM_MOST
+
+    def claimed(self, claim: Claim) -> None:
+        """Publish what was claimed along with a flush, in the next turn of the reactor.
+
+        So the next flush is on its way to the ledger before, and neither waits for the other.
+        """
+        self._said = ""
+        if claim.count:
+            self._reactor.callLater(0, self._publish, claim)
+        if _is_more(claim):
+            self.kick()
+
     async def _top_up(self) -> None:
-        while self._client.can_publish and self.running:
-            failpoint.hit("a1")
-            claiming = Deferred.fromCoroutine(self._books.claim(None, _CLAIM_MOST))
+        while most := self.begins():
+            claiming = Deferred.fromCoroutine(self._books.claim(None, most))
             failpoint.hit("a5")
             claim = await claiming
             self._said = ""
-            if claim.units:
-                failpoint.hit("a2")
-            pieces = list(parts(claim.units))
-            for piece in pieces:
-                message = Out(ledger=claim.ledger, box=claim.box, leader=claim.leader, units=piece)
-                self._client.publish(self._post.out(message)).addCallbacks(
-                    self._sent, self._unsent, (len(pieces),), {}, (claim.ledger, piece)
-                ).addErrback(self._failed)
-            if claim.units:
-                self._tally.published += len(claim.units)
-                self._committed()
-            # The box is full now, or there is nothing more for it.
-            if claim.boxes < 2 and len(claim.units) < _CLAIM_MOST:
+            self._publish(claim)
+            if not _is_more(claim):
                 return
+
+    def _publish(self, claim: Claim) -> None:
+        if not claim.count:
+            return
+        failpoint.hit("a2")
+        pieces = list(parts(claim.units))
+        for piece in pieces:
+            message = Out(ledger=claim.ledger, box=claim.box, leader=claim.leader, units=piece)
+            self._client.publish(self._post.out(message)).addCallbacks(
+                self._sent, self._unsent, (len(pieces),), {}, (claim.ledger, piece)
+            ).addErrback(self._failed)
+        self._tally.published += claim.count
+        self._committed()
 
     def _sent(self, _: None, pieces: int) -> None:
         failpoint.hit("a3" if pieces > 1 else "a4")
@@ -156,3 +175,8 @@ class Dispatcher(Service):
     def _try_again(self) -> None:
         self.kick()
         self.retry_later()
+
+
+def _is_more(claim: Claim) -> bool:
+    """Is there another box to claim for, or more for this one?"""
+    return claim.boxes > 1 or claim.count == CLAIM_MOST

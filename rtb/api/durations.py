@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rtb.errors import RtbError
 from rtb.ledger import PageReads
-from rtb.ops.metrics import counter
+from rtb.ops.metrics import Buckets, counter
 from rtb.pulse import Pulse
 
 __all__ = ["Durations"]
@@ -29,31 +29,6 @@ _BEHIND = 500_000
 _REASONS = ("failed", "lost", "rescued", "retried", "returned")
 
 
-class _Buckets:
-    """A histogram that takes counts instead of single observations."""
-
-    def __init__(self, name: str, text: str) -> None:
-        self._name = name
-        self._text = text
-        self._counts = [0] * (len(_SECONDS) + 1)
-        self._sum = 0.0
-
-    def add(self, bucket: int, count: int, seconds: float) -> None:
-        """Add *count* observations in *bucket* that are *seconds* together."""
-        self._counts[bucket] += count
-        self._sum += seconds
-
-    def metric(self) -> Metric:
-        """Return it as it is now."""
-        so_far, buckets = 0, []
-        for bound, count in zip((*_SECONDS, None), self._counts, strict=True):
-            so_far += count
-            buckets.append(("+Inf" if bound is None else str(float(bound)), so_far))
-        family = HistogramMetricFamily(self._name, self._text)
-        family.add_metric([], buckets, self._sum)
-        return family
-
-
 class Durations:
     """What was told since this API began to be scraped."""
 
@@ -61,9 +36,11 @@ class Durations:
 
     def __init__(self, reads: PageReads) -> None:
         self._reads = reads
-        self._waits = _Buckets("rtb_unit_wait_seconds", "From ready to given out")
-        self._queues = _Buckets("rtb_unit_queue_seconds", "From given out to its start")
-        self._orders = _Buckets("rtb_order_seconds", "From placed to the end of its last unit")
+        self._waits = Buckets("rtb_unit_wait_seconds", "From ready to given out", _SECONDS)
+        self._queues = Buckets("rtb_unit_queue_seconds", "From given out to its start", _SECONDS)
+        self._orders = Buckets(
+            "rtb_order_seconds", "From placed to the end of its last unit", _SECONDS
+        )
         self._again: Counter[str] = Counter(dict.fromkeys(_REASONS, 0))
         self._event: int | None = None
         self._ended: datetime | None = None
@@ -105,9 +82,9 @@ class Durations:
 
     def metrics(self) -> Iterator[Metric]:
         """Return what was counted."""
-        yield self._waits.metric()
-        yield self._queues.metric()
-        yield self._orders.metric()
+        yield from self._waits.collect()
+        yield from self._queues.collect()
+        yield from self._orders.collect()
         yield counter(
             "rtb_units_republished", "Attempts that were not a unit's first", self._again, "reason"
         )

@@ -36,11 +36,14 @@ __all__ = ["Inbox"]
 
 _QUEUE = "inbox"
 _PREFETCH = 400
-#: Units that one flush may speak of.
-_FLUSH_UNITS = 2000
+#: Units that one flush may speak of: with more, all that is in flight would go round as one, and
+#: PostgreSQL, leader and agent would wait for each other.
+_FLUSH_UNITS = 800
 #: Seconds that `queued` alone waits for what may follow: the bound counts it as it does `sent`, and
 #: what starts or ends meanwhile makes it one change to the unit instead of two.
 _GATHER = 0.005
+#: Flushes that may wait for what follows, with all their messages unacked.
+_FLUSHES_WAIT = 20
 #: Seconds before a flush that the ledger did not take is tried again.
 _RETRY = 0.2
 _RETRY_MOST = 1.0
@@ -66,6 +69,11 @@ class _Letter:
                 return bool(ledger)
             case _:
                 return False
+
+    @property
+    def asks(self) -> bool:
+        """Does it want all that was said to be booked?"""
+        return not isinstance(self.message, Status) and not self.can_wait
 
     @property
     def ends_flush(self) -> bool:
@@ -101,6 +109,8 @@ class Inbox(Service):
         self._session: Session | None = None
         self._pulse = Pulse(self._flush, self._failed)
         self._gathering: IDelayedCall | None = None
+        #: The last delivery of each flush that may have left something for a later one.
+        self._unacked: deque[tuple[int, Delivery]] = deque()
         self._orphans = Pulse(self._ask_for_orphans, self._not_asked)
         #: Why this API cannot apply what came, for readiness; empty when it can.
         self.problem = ""
@@ -109,6 +119,7 @@ class Inbox(Service):
         """Consume for as long as *session* lives."""
         # What an earlier session left unapplied is delivered again, to whoever is active then.
         self._letters.clear()
+        self._unacked.clear()
         self._applier.began()
         self._session = session
         if self.problem:
@@ -164,7 +175,11 @@ class Inbox(Service):
                 self._letters.append(_Letter(delivery, None, why))
         if not self._letters[-1].can_wait:
             self._pulse.kick()
-        elif self._gathering is None or not self._gathering.active():
+        else:
+            self._kick_soon()
+
+    def _kick_soon(self) -> None:
+        if self._gathering is None or not self._gathering.active():
             self._gathering = self._reactor.callLater(_GATHER, self._pulse.kick)
 
     def _take(self) -> list[_Letter]:
@@ -172,17 +187,19 @@ class Inbox(Service):
         units = 0
         while self._letters:
             letter = self._letters[0]
-            if batch and units + letter.size > _FLUSH_UNITS:
+            size = 0 if letter.can_wait else letter.size
+            if batch and units + size > _FLUSH_UNITS:
                 break
             batch.append(self._letters.popleft())
-            units += letter.size
+            units += size
             if letter.ends_flush:
                 break
         return batch
 
     async def _flush(self) -> None:
         session = self._session
-        while session is self._session and (batch := self._take()):
+        batch = self._take()
+        while session is self._session and (batch or self._applier.patience):
             failpoint.hit("a6")
             await self._apply(batch)
             failpoint.hit("a9")
@@ -190,18 +207,35 @@ class Inbox(Service):
                 if letter.problem:
                     await self._bury(letter)
             if session is self._session:
-                batch[-1].delivery.ack(multiple=True)
+                self._ack(batch)
             self._applier.flushed(sum(letter.size for letter in batch))
+            if self._applier.patience and not self._letters:
+                self._kick_soon()
+                return
+            batch = self._take()
+
+    def _ack(self, batch: list[_Letter]) -> None:
+        """Ack what came up to the last flush of which nothing waits to be booked."""
+        patience = self._applier.patience
+        if batch:
+            self._unacked.append((patience.flush, batch[-1].delivery))
+        done = None
+        while self._unacked and self._unacked[0][0] <= patience.booked:
+            done = self._unacked.popleft()[1]
+        if done is not None:
+            done.ack(multiple=True)
 
     async def _apply(self, batch: list[_Letter]) -> None:
         """Book *batch*, however long the ledger is away: the messages are still the broker's."""
         messages = [letter.message for letter in batch if letter.message is not None]
+        # Of what is unacked the broker gives only so much.
+        can_wait = len(self._unacked) < _FLUSHES_WAIT and not any(letter.asks for letter in batch)
         delay = _RETRY
         session = self._session
         said = ""
         while session is self._session and self.running:
             try:
-                for body, reason in await self._applier.apply(messages):
+                for body, reason in await self._applier.apply(messages, can_wait=can_wait):
                     await self._client.publish_surely(
                         self._post.dead("status", body, reason, "api")
                     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from rtb.api.durations import Durations
 from rtb.errors import RtbError
 from rtb.ledger import TRAFFIC, PageReads
 from rtb.model.lifecycle import Kind, Status
-from rtb.ops.metrics import counter, exposed, gauge
+from rtb.ops.metrics import Buckets, counter, exposed, gauge
 
 __all__ = ["ApiMetrics", "Tally"]
 
@@ -42,9 +42,8 @@ class Tally:
         self._kinds = Counter(
             "rtb_unit_events", "News of units that were booked", ["status"], registry=self.registry
         )
-        self._ran = Histogram(
-            "rtb_unit_run_seconds", "How long units ran", buckets=_SECONDS, registry=self.registry
-        )
+        self._ran = Buckets("rtb_unit_run_seconds", "How long units ran", _SECONDS)
+        self.registry.register(self._ran)
         self._batch = Histogram(
             "rtb_event_batch_size", "Units in one flush", buckets=_UNITS, registry=self.registry
         )
@@ -56,16 +55,12 @@ class Tally:
         """What went to the dead letters."""
         return self.unknown + self.malformed
 
-    def booked(self, kinds: Mapping[Kind, int]) -> None:
-        """News of units was booked: so many of each kind."""
+    def booked(self, kinds: Mapping[Kind, int], ran: Iterable[float]) -> None:
+        """News of units was booked: so many of each kind, and for how long units ran."""
         for kind, units in kinds.items():
             self.applied += units
             self._kinds.labels(kind).inc(units)
-
-    def took(self, ran: float | None) -> None:
-        """A unit ran for *ran* seconds, if it did."""
-        if ran is not None:
-            self._ran.observe(ran)
+        self._ran.observe(ran)
 
     def flushed(self, units: int) -> None:
         """A flush of news of *units* was committed."""

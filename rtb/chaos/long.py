@@ -51,7 +51,7 @@ async def _problems(ground: Ground) -> list[str]:
     if (starts := ground.starts()) != [(1, 1)]:
         problems.append(f"it ran as (unit, attempt) {starts}, not once")
     outcomes = await ground.sql(
-        "SELECT kind::text, attempt FROM events WHERE kind IN ('success', 'error', 'cancelled')"
+        "SELECT kind::text, attempt FROM history WHERE kind IN ('success', 'error', 'cancelled')"
     )
     if outcomes != [("success", 1)]:
         problems.append(f"its outcomes are {outcomes}, not one success of attempt 1")

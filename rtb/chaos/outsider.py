@@ -61,7 +61,7 @@ SELECT u.id, o.name, u.name, u.status::text, u.attempt, u.active, u.round, u.los
        u.result::text
   FROM units u JOIN orders o ON o.id = u.order_id ORDER BY u.id
 """
-_EVENTS = "SELECT id, unit_id, round, attempt, kind::text, who FROM events ORDER BY id"
+_EVENTS = "SELECT id, unit_id, round, attempt, kind::text, who FROM history ORDER BY id"
 
 #: Routing key, body, and why it is dead.
 Letter = tuple[str, bytes, str]

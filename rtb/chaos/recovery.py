@@ -258,9 +258,9 @@ class Recovery:
 
 
 _ALL = """
-SELECT unit_id, attempt, kind::text, extract(epoch FROM at)::float8, who FROM events ORDER BY id
+SELECT unit_id, attempt, kind::text, extract(epoch FROM at)::float8, who FROM history ORDER BY id
 """
 _RECENT = """
 SELECT unit_id, attempt, kind::text, extract(epoch FROM at)::float8, who
-  FROM events WHERE at > now() - interval '100 s' ORDER BY id
+  FROM history WHERE at > now() - interval '100 s' ORDER BY id
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rtb.ledger.books import Books, BoxState, Claim, Forsaken, Verdict
+from rtb.ledger.books import Books, BoxState, Forsaken, Verdict
+from rtb.ledger.claim import Claim
 from rtb.ledger.errors import (
     BadDataError,
     LedgerError,

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
-from rtb.ledger.arrays import numbers, texts, truths
+from rtb.ledger.arrays import integers, numbers, texts, truths, words
+from rtb.ledger.claim import Claim, read_claim
 from rtb.ledger.errors import SchemaError
 from rtb.ledger.lane import Lane, OnceOpen, only
 from rtb.ledger.queries import QUERIES, Query
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move
 from rtb.model.retry import BACKOFF, MAX_LOSSES, jitter
-from rtb.model.wire import AgentState, Report, Unit, UnitKey
+from rtb.model.wire import AgentState, Report, UnitKey
 
 if TYPE_CHECKING:
     from rtb.model.orders import NewOrder
     from rtb.settings import Database
 
-__all__ = ["Books", "BoxState", "Claim", "Forsaken", "Verdict", "order_values"]
+__all__ = ["Books", "BoxState", "Forsaken", "Verdict", "order_values"]
 
 #: Advisory lock class of the APIs' incarnations.
 _API_LOCK = 0x52544202
@@ -48,19 +49,8 @@ class Verdict:
     delayed: bool
 
 
-@attrs.frozen
-class Claim:
-    """Attempts opened for a box, in fair order, and the ledger that they are of."""
-
-    ledger: str
-    box: str
-    #: The incarnation that led the box at that moment.
-    leader: str
-    units: list[Unit]
-    #: How many boxes could have been claimed for.
-    boxes: int
-
-
+#: A query to run in a round trip with others, and its parameters.
+_Call = tuple[Query, dict[str, object]]
 #: An attempt to give up, with its ledger and the reason.
 Forsaken = tuple[str, UnitKey, str]
 
@@ -109,16 +99,17 @@ class Books:
                 tables_gone=tables_gone,
             )
 
+        # Claims and flushes move the same counters: on lanes of their own they would wait for each
+        # other, in PostgreSQL.
         hold = (QUERIES["lock_api"], {"lock_class": _API_LOCK, "key": key})
-        self._claims = lane("claim", _BULK_LIMIT, hold)
-        self._flushes = lane("apply", _BULK_LIMIT)
+        self._moves = lane("move", _BULK_LIMIT, hold)
         # An order of many units may take longer than a person's other wishes, which must not wait.
         self._orders = lane("place", _BULK_LIMIT)
         self._person = lane("change", _PERSON_LIMIT)
 
     def close(self) -> None:
         """Close all connections."""
-        for lane in (self._claims, self._flushes, self._orders, self._person):
+        for lane in (self._moves, self._orders, self._person):
             lane.close()
 
     # ---- people
@@ -138,17 +129,15 @@ class Books:
         :param closed: the account must be there already
         :raises RefusedError: placed before, placed at this moment, no such account, over its cap
         """
-        rows = await self._orders.run(
-            QUERIES["place"],
-            {
-                **order_values(order),
-                "key": key,
-                "fingerprint": fingerprint,
-                "closed": closed,
-                "names": texts(unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)),
-                "payloads": texts(_payload(unit.payload) for unit in order.units),
-            },
-        )
+        values = {
+            **order_values(order),
+            "key": key,
+            "fingerprint": fingerprint,
+            "closed": closed,
+            "names": texts([unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)]),
+            "payloads": texts([_payload(unit.payload) for unit in order.units]),
+        }
+        rows = await self._orders.run_prepared((QUERIES["place"], values))
         answer: dict[str, Any] = msgspec.json.decode(rows[0][0])
         return answer
 
@@ -173,21 +162,22 @@ class Books:
 
         Without one, for the box that has the most room of all that there is something for.
         """
-        rows = await self._claims.run_prepared(
-            (QUERIES["lock_gate"], {}),
+        rows = await self._moves.run_prepared(*self._claiming(box, most, freeing=False))
+        return read_claim(rows)
+
+    def _claiming(self, box: str | None, most: int, *, freeing: bool) -> tuple[_Call, _Call]:
+        """Return what comes first in a transaction that claims, and what comes last."""
+        return (
+            (QUERIES["lock_gate"], {"freeing": freeing}),
             (QUERIES["claim"], {"box": box, "most": most, "api": self._key}),
         )
-        if not rows:
-            return Claim("", box or "", "", [], 0)
-        *_, ledger, name, leader, boxes = rows[0]
-        return Claim(ledger, name, leader, [_unit(*row[:-4]) for row in rows], boxes)
 
     async def wake(self) -> tuple[int, float | None]:
         """Make due retries and orders ready; say how many, and in how many seconds the next is."""
-        ((woken,),) = await self._claims.run(QUERIES["wake"])
-        while (await self._claims.run(QUERIES["wake_order"]))[0][0] is not None:
+        ((woken,),) = await self._moves.run(QUERIES["wake"])
+        while (await self._moves.run(QUERIES["wake_order"]))[0][0] is not None:
             woken += 1
-        ((due,),) = await self._claims.run(QUERIES["next_wake"])
+        ((due,),) = await self._moves.run(QUERIES["next_wake"])
         return woken, due
 
     # ---- the applier
@@ -203,47 +193,60 @@ class Books:
 
         :raises BadDataError: one of them is bad, none was applied
         """
-        if not moves and report is None:
+        calls = self._applying(ledger, moves, report)
+        if not calls:
             return []
-        told = [(move, line) for move in moves for line in move.told]
-        values: dict[str, object] = {
-            "ledger": ledger,
-            "unit": numbers(move.unit for move in moves),
-            "attempt": numbers(move.attempt for move in moves),
-            "kind": texts(move.kind for move in moves),
-            "vouches": truths(move.vouches for move in moves),
-            "holder": texts(move.holder for move in moves),
-            "started": truths(move.started for move in moves),
-            "result": texts(move.result for move in moves),
-            "why": texts(move.why for move in moves),
+        rows = await self._moves.run_prepared(*calls)
+        return _verdicts(rows[0][0]) if moves else []
+
+    async def turn(
+        self, ledger: str, moves: Sequence[Move], report: Report | None, most: int
+    ) -> tuple[list[Verdict], Claim]:
+        """Book *moves* as :meth:`apply` does, and claim for the places that they free.
+
+        In one transaction: a claim after a flush waits for no second commit.
+        """
+        lock, claim = self._claiming(None, most, freeing=True)
+        rows = await self._moves.run_prepared(lock, *self._applying(ledger, moves, report), claim)
+        return _verdicts(rows[0][4]), read_claim(rows)
+
+    def _applying(self, ledger: str, moves: Sequence[Move], report: Report | None) -> list[_Call]:
+        calls: list[_Call] = []
+        if report is not None:
+            calls.append((QUERIES["report"], _state(report)))
+        if moves:
+            calls.append((QUERIES["apply"], {"ledger": ledger, **self._columns(moves)}))
+        return calls
+
+    def _columns(self, moves: Sequence[Move]) -> dict[str, object]:
+        return {
+            "unit": integers([move.unit for move in moves]),
+            "attempt": integers([move.attempt for move in moves]),
+            "kind": words([move.kind for move in moves]),
+            "vouches": truths([move.vouches for move in moves]),
+            "holder": texts([move.holder for move in moves]),
+            "queued": truths([move.queued for move in moves]),
+            "started": truths([move.started for move in moves]),
+            "starter": texts([move.starter for move in moves]),
+            "who": texts([move.who for move in moves]),
+            "ran": numbers([move.ran for move in moves]),
+            "result": texts([move.result for move in moves]),
+            "why": texts([move.why or None for move in moves]),
+            "output": texts([move.output or None for move in moves]),
             "jitter": numbers(
-                jitter(self._random()) if move.kind is Kind.FAILED else 1.0 for move in moves
+                [jitter(self._random()) if move.kind is Kind.FAILED else None for move in moves]
             ),
             "max_losses": MAX_LOSSES,
             "backoff": numbers(BACKOFF),
             "backoffs": len(BACKOFF),
-            "told_unit": numbers(move.unit for move, _ in told),
-            "told_attempt": numbers(move.attempt for move, _ in told),
-            "told_kind": texts(line.kind for _, line in told),
-            "told_who": texts(line.who for _, line in told),
-            "told_ran": numbers(line.ran for _, line in told),
-            "told_output": texts(line.output for _, line in told),
         }
-        calls: list[tuple[Query, dict[str, object]]] = [(QUERIES["apply"], values)]
-        if report is not None:
-            calls.insert(0, (QUERIES["report"], _state(report)))
-        rows = await self._flushes.run_prepared(*calls)
-        return [
-            Verdict((unit, attempt), Kind(kind) if kind else None, known, is_open, delayed)
-            for unit, attempt, kind, known, is_open, delayed, _ in rows
-        ]
 
     async def adopt(self, report: Report) -> str:
         """Take the incarnation of *report* for its box's leader, if it was never seen.
 
         Return the current one, which differs for a superseded leader.
         """
-        rows = await self._flushes.run(
+        rows = await self._moves.run(
             QUERIES["adopt"],
             {"box": report.box, "leader": report.leader, "capacity": report.capacity},
         )
@@ -254,7 +257,7 @@ class Books:
 
         Return False, and book nothing, if it is not from the box's current leader.
         """
-        rows = await self._flushes.run_prepared((QUERIES["report"], _state(report)))
+        rows = await self._moves.run_prepared((QUERIES["report"], _state(report)))
         if not rows:
             return False
         if report.full and report.part == report.parts:
@@ -262,7 +265,7 @@ class Books:
         return True
 
     async def _enroll(self, box: str, leader: str, agents: Sequence[AgentState]) -> None:
-        await self._flushes.run(
+        await self._moves.run(
             QUERIES["enroll"],
             {
                 "box": box,
@@ -282,40 +285,40 @@ class Books:
 
     async def unnamed(self, box: str, leader: str) -> list[Forsaken]:
         """Return what earlier leaders of *box* had queued and *leader* did not name, and why."""
-        rows = await self._flushes.run(QUERIES["unnamed"], {"box": box, "leader": leader})
+        rows = await self._moves.run(QUERIES["unnamed"], {"box": box, "leader": leader})
         return [(ledger, (unit, attempt), why) for ledger, unit, attempt, why in rows]
 
     async def boxes(self) -> list[str]:
         """Return the names of all boxes."""
-        return [row[0] for row in await self._flushes.run(QUERIES["box_names"])]
+        return [row[0] for row in await self._moves.run(QUERIES["box_names"])]
 
     async def box_state(self, box: str) -> BoxState | None:
         """Return what *box* needs to know; None if it was forgotten."""
-        rows = await self._flushes.run(QUERIES["control"], {"box": box})
+        rows = await self._moves.run(QUERIES["control"], {"box": box})
         return BoxState(*rows[0]) if rows else None
 
     # ---- epochs
 
     async def epoch(self) -> tuple[str, int]:
         """Return the ledger's id and its current epoch."""
-        ledger, epoch = only(await self._claims.run(QUERIES["epoch"]))
+        ledger, epoch = only(await self._moves.run(QUERIES["epoch"]))
         return ledger, epoch
 
     async def end_epoch(self, ledger: str, epoch: int) -> None:
         """End *epoch* of *ledger*, if it is the current one."""
-        await self._flushes.run(QUERIES["end_epoch"], {"ledger": ledger, "epoch": epoch})
+        await self._moves.run(QUERIES["end_epoch"], {"ledger": ledger, "epoch": epoch})
 
     async def is_restored(self) -> bool:
         """Was it noticed that PostgreSQL was restored to an earlier state?"""
-        return bool(only(await self._claims.run(QUERIES["restored"]))[0])
+        return bool(only(await self._moves.run(QUERIES["restored"]))[0])
 
     async def note_restored(self, ledger: str) -> None:
         """Note that *ledger* was restored: nothing is claimed any more until it is renewed."""
-        await self._flushes.run(QUERIES["note_restored"], {"ledger": ledger})
+        await self._moves.run(QUERIES["note_restored"], {"ledger": ledger})
 
     async def forsaken(self) -> list[Forsaken]:
         """Return attempts that nobody vouches for any more, and why each is given up."""
-        rows = await self._flushes.run(
+        rows = await self._moves.run(
             QUERIES["forsaken"], {"lock_class": _API_LOCK, "own": self._key}
         )
         return [(ledger, (unit, attempt), why) for ledger, unit, attempt, why in rows]
@@ -360,18 +363,13 @@ def _payload(raw: bytes) -> str | None:
     return None if raw == b"null" else raw.decode()
 
 
-def _unit(
-    unit: int,
-    attempt: int,
-    account: str,
-    weight: float,
-    priority: int,
-    workload: str,
-    limit: float | None,
-    order: int,
-    name: str,
-    payload: str | None,
-    bump: int,
-) -> Unit:
-    raw = msgspec.Raw(payload.encode() if payload is not None else b"null")
-    return Unit(unit, attempt, account, weight, priority, workload, limit, order, name, raw, bump)
+def _verdicts(text: str) -> list[Verdict]:
+    if not text:
+        return []
+    return [
+        Verdict((unit, attempt), applied, known, is_open, delayed)
+        for unit, attempt, applied, known, is_open, delayed in _judged.decode(text)
+    ]
+
+
+_judged = msgspec.json.Decoder(list[tuple[int, int, Kind | None, bool, bool, bool]])

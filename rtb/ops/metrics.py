@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Gauge, GCCollector, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-__all__ = ["CONTENT_TYPE", "BrokerMetrics", "Role", "counter", "exposed", "gauge", "make_registry"]
+__all__ = [
+    "CONTENT_TYPE",
+    "BrokerMetrics",
+    "Buckets",
+    "Role",
+    "counter",
+    "exposed",
+    "gauge",
+    "make_registry",
+]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _TICKS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
@@ -145,3 +160,35 @@ class _Poller:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._poller, name)
+
+
+class Buckets(Collector):
+    """A histogram that takes what was counted elsewhere, or many values at once."""
+
+    def __init__(self, name: str, text: str, bounds: Sequence[float]) -> None:
+        self._name = name
+        self._text = text
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def add(self, bucket: int, count: int, total: float) -> None:
+        """Add *count* values in *bucket* that are *total* together."""
+        self._counts[bucket] += count
+        self._sum += total
+
+    def observe(self, values: Iterable[float]) -> None:
+        """Add each of *values*."""
+        for value in values:
+            self._counts[bisect_left(self._bounds, value)] += 1
+            self._sum += value
+
+    def collect(self) -> Iterator[Metric]:
+        """Return it as it is now."""
+        so_far, buckets = 0, []
+        for bound, count in zip((*self._bounds, None), self._counts, strict=True):
+            so_far += count
+            buckets.append(("+Inf" if bound is None else str(float(bound)), so_far))
+        family = HistogramMetricFamily(self._name, self._text)
+        family.add_metric([], buckets, self._sum)
+        yield family

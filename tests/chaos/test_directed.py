@@ -82,8 +82,8 @@ async def test_a_box_whose_leader_is_gone_for_good(place: Place) -> None:
     await place.until(lambda summary: summary.units.settled > 5)
     place.slot("leader-outbox-0").retire()
     await place.until(lambda summary: summary.units.success == 80)
-    rescued = "SELECT max(id) FROM events WHERE kind = 'rescued'"
-    claimed = "SELECT count(*) FROM events WHERE kind = 'claimed' AND who = 'outbox'"
+    rescued = "SELECT max(id) FROM history WHERE kind = 'rescued'"
+    claimed = "SELECT count(*) FROM history WHERE kind = 'claimed' AND who = 'outbox'"
     assert place.outsider.sql(f"{claimed} AND id > ({rescued})") == [(0,)]
     assert place.outsider.sql(f"SELECT ({rescued}) IS NOT NULL") == [(True,)]
 

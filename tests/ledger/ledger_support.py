@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from rtb.ledger import Books, Verdict
 from rtb.model.lifecycle import Kind
-from rtb.model.moves import Move, Told
+from rtb.model.moves import Move
 from rtb.model.orders import NewOrder, NewUnit
 from rtb.model.wire import AgentState, Presence, Report, Unit, UnitKey
 from rtb.settings import Database
@@ -71,7 +71,7 @@ class Ledger:
 
     def kinds(self, unit: int) -> list[str]:
         """Return the history of *unit*."""
-        rows = self.sql("SELECT kind FROM events WHERE unit_id = %s ORDER BY id", unit)
+        rows = self.sql("SELECT kind FROM history WHERE unit_id = %s ORDER BY id", unit)
         return [kind for (kind,) in rows]
 
 
@@ -135,13 +135,12 @@ async def lead(books: Books, box: str = "outbox", **values: Any) -> None:
 
 def move(key: UnitKey, kind: Kind | None, **values: Any) -> Move:
     """Return what was said of *key*."""
-    told = [Told(kind, "a1")] if kind is not None else []
-    return Move(*key, **{"kind": kind, "told": told, **values})
+    return Move(*key, **{"kind": kind, "who": "a1", **values})
 
 
 def vouching(key: UnitKey, leader: str = "l1") -> Move:
     """Return the move of a report that names *key*."""
-    return Move(*key, Kind.QUEUED, True, leader, told=[Told(Kind.QUEUED, "outbox")])
+    return Move(*key, Kind.QUEUED, True, leader, "outbox")
 
 
 async def open_attempts(books: Books, units: int, box: str = "outbox") -> list[Unit]:

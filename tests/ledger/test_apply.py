@@ -9,7 +9,6 @@ from ledger_support import Ledger, apply, lead, move, open_attempts, order, say,
 
 from rtb.ledger import BadDataError, Books, Verdict
 from rtb.model.lifecycle import CLOSING, IN_FLIGHT, MOVES, OUTCOMES, Kind, Status
-from rtb.model.moves import Move, Told
 from rtb.model.retry import BACKOFF, MAX_FAILURES, MAX_LOSSES
 from rtb.model.wire import UnitKey
 
@@ -258,8 +257,15 @@ async def test_a_loss_counts_when_its_start_is_told_in_the_same_flush(
 ) -> None:
     """Folding a flush must come to what its events come to one by one."""
     (unit,) = await open_attempts(books, 1)
-    told = [Told(Kind.PROCESSING, "a1"), Told(Kind.LOST, "l1")]
-    await books.apply(ledger.id, [Move(*unit.key, Kind.LOST, told=told, why="exited")])
+    both = move(unit.key, Kind.LOST, who="l1", why="exited", started=True, starter="a1")
+    await books.apply(ledger.id, [both])
+    assert ledger.sql(
+        "SELECT kind, who FROM history WHERE unit_id = %s ORDER BY id", unit.unit
+    ) == [
+        ("claimed", "outbox"),
+        ("processing", "a1"),
+        ("lost", "l1"),
+    ]
     assert ledger.sql("SELECT status, losses FROM units") == [("waiting", 1)]
 
 
@@ -282,8 +288,7 @@ async def test_a_leader_that_does_not_lead_vouches_for_nothing(
     assert ledger.statuses(unit.unit) == ["sent"]
     assert ledger.one("SELECT holder FROM flights") is None
     # What an agent says of the unit counts, also where both words were folded into one move.
-    told = [Told(Kind.QUEUED, "outbox"), Told(Kind.SUCCESS, "a1")]
-    both = Move(*unit.key, Kind.SUCCESS, True, "an older one", told=told)
+    both = move(unit.key, Kind.SUCCESS, vouches=True, holder="an older one", queued=True)
     (verdict,) = await apply(books, ledger.id, both)
     assert verdict.applied is Kind.SUCCESS
     assert ledger.statuses(unit.unit) == ["success"]
@@ -308,8 +313,9 @@ async def test_bad_data_on_a_fresh_connection_does_not_spoil_it(
 async def test_results_and_reasons(books: Books, ledger: Ledger) -> None:
     good, bad, cancelled = await open_attempts(books, 3)
     await say(books, ledger, good.key, Kind.SUCCESS, result='{"a": 1.50}')
-    told = [Told(Kind.PROCESSING, "n/a1"), Told(Kind.ERROR, "n/a1", 2.5, "the last lines")]
-    await books.apply(ledger.id, [Move(*bad.key, Kind.ERROR, why="exit 65", told=told)])
+    ended = move(bad.key, Kind.ERROR, who="n/a1", started=True, ran=2.5, why="exit 65")
+    ended.output = "the last lines"
+    await books.apply(ledger.id, [ended])
     await say(books, ledger, cancelled.key, Kind.CANCELLED)
     assert ledger.sql("SELECT status, result::text, error FROM units ORDER BY id") == [
         ("success", '{"a": 1.50}', None),
@@ -317,7 +323,7 @@ async def test_results_and_reasons(books: Books, ledger: Ledger) -> None:
         ("cancelled", None, None),
     ]
     assert ledger.sql(
-        "SELECT kind, who, ran, detail FROM events WHERE unit_id = %s ORDER BY id", bad.unit
+        "SELECT kind, who, ran, detail FROM history WHERE unit_id = %s ORDER BY id", bad.unit
     ) == [
         ("claimed", "outbox", None, None),
         ("processing", "n/a1", None, None),
@@ -332,8 +338,7 @@ async def test_history_that_is_known_already_is_not_told_twice(
     (unit,) = await open_attempts(books, 1)
     await books.apply(ledger.id, [vouching(unit.key)])
     await say(books, ledger, unit.key, Kind.PROCESSING)
-    told = [Told(kind, "x") for kind in (Kind.QUEUED, Kind.PROCESSING, Kind.SUCCESS)]
-    await books.apply(ledger.id, [Move(*unit.key, Kind.SUCCESS, told=told)])
+    await books.apply(ledger.id, [move(unit.key, Kind.SUCCESS, queued=True, started=True)])
     assert ledger.kinds(unit.unit) == ["claimed", "queued", "processing", "success"]
 
 
@@ -344,8 +349,8 @@ async def test_history_that_is_known_already_is_not_told_twice(
         {"why": "\ud800", "kind": Kind.ERROR},
         {"result": "{", "kind": Kind.SUCCESS},
         {"holder": "\x00"},
-        {"told": [Told(Kind.SUCCESS, "a\x00")]},
-        {"told": [Told(Kind.SUCCESS, "a", None, "\ud800")]},
+        {"who": "a\x00"},
+        {"output": "\ud800"},
         {"unit": 2**63},
         {"attempt": 2**31},
     ],

@@ -25,7 +25,7 @@ from ledger_support import (
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from rtb.ledger import Books
+from rtb.ledger import BadDataError, Books
 from rtb.ledger.queries import QUERIES
 from rtb.model.lifecycle import Kind
 from rtb.model.orders import NewOrder, NewUnit
@@ -87,7 +87,8 @@ async def test_a_claim_that_finds_no_room_writes_nothing(books: Books, ledger: L
     assert (await books.claim(None, 9)).units == []
     assert ledger.sql(gate) == full, "there is no room"
     await lead(books, capacity=4)
-    assert ledger.sql(QUERIES["claim"] % {"box": "NULL", "most": "9", "api": "1"}) == []
+    found = ledger.sql(QUERIES["claim"] % {"box": "NULL", "most": "9", "api": "1"})
+    assert len(found) == 1, "no more than what a flush would have left"
     assert len((await books.claim(None, 9)).units) == 2
 
 
@@ -402,3 +403,90 @@ async def test_next_is_what_is_claimed_next(books: Books, ledger: Ledger) -> Non
         units = (await books.claim("outbox", 5)).units
         assert [unit.unit for unit in units] == upcoming[:5]
         await books.apply(ledger.id, [move(unit.key, Kind.SUCCESS) for unit in units])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_flush_claims_for_the_places_that_it_frees(books: Books, ledger: Ledger) -> None:
+    await lead(books, capacity=3)
+    await books.place(order(9))
+    await books.set_going(True)
+    first = (await books.claim(None, 99)).units
+    assert len(first) == 3
+    begun = [move(unit.key, Kind.PROCESSING) for unit in first[:2]]
+    late = move((first[2].unit, 7), Kind.SUCCESS)
+    # One is told of, one has no word left to say, two places are free.
+    verdicts, claim = await books.turn(ledger.id, [*begun, late], None, 99)
+    assert [(verdict.key, verdict.known) for verdict in verdicts] == [(late.key, False)]
+    assert [unit.unit for unit in claim.units] == [4, 5]
+    assert (claim.ledger, claim.box, claim.leader, claim.boxes) == (ledger.id, "outbox", "l1", 1)
+    assert ledger.one("SELECT sent + queued FROM counters WHERE kind = 'box'") == 3
+    assert ledger.one("SELECT count(DISTINCT at) FROM events WHERE unit_id IN (1, 2, 4, 5)") == 2
+    # Nothing is free, and nothing odd was said.
+    vouched = [vouching(unit.key) for unit in claim.units]
+    verdicts, claim = await books.turn(ledger.id, vouched, None, 99)
+    assert (verdicts, claim.units, claim.count, claim.boxes) == ([], [], 0, 0)
+    assert ledger.wrong_counts() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_flush_that_is_refused_claims_nothing(books: Books, ledger: Ledger) -> None:
+    await lead(books, capacity=1)
+    await books.place(order(2))
+    await books.set_going(True)
+    (unit,) = (await books.claim(None, 99)).units
+    bad = move(unit.key, Kind.SUCCESS, result="{")
+    with pytest.raises(BadDataError):
+        await books.turn(ledger.id, [bad], None, 99)
+    assert ledger.statuses(1, 2) == ["sent", "waiting"]
+    _, claim = await books.turn(ledger.id, [move(unit.key, Kind.SUCCESS)], None, 99)
+    assert ledger.statuses(1, 2) == ["success", "sent"]
+    assert [unit.unit for unit in claim.units] == [2]
+    assert ledger.wrong_counts() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_flush_that_claims_waits_for_nobody_who_waits_for_it(
+    books: Books, ledger: Ledger
+) -> None:
+    await lead(books, capacity=2)
+    await books.place(order(4))
+    await books.set_going(True)
+    first = (await books.claim(None, 99)).units
+    person = connect(ledger.database)
+    try:
+        # Somebody cancels the unit that comes next, and has not come to the counters yet.
+        person.autocommit = False
+        with person.cursor() as cursor:
+            cursor.execute("SELECT FROM units WHERE id = 3 FOR UPDATE")
+            moves = [move(unit.key, Kind.SUCCESS) for unit in first]
+            _, claim = await books.turn(ledger.id, moves, None, 99)
+            assert [unit.unit for unit in claim.units] == [4]
+            cursor.execute("UPDATE units SET priority = 1 WHERE id = 3")
+        person.commit()
+    finally:
+        person.close()
+    assert [unit.unit for unit in (await books.claim(None, 99)).units] == [3]
+    assert ledger.wrong_counts() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_flushes_that_claim_keep_the_bound_beside_other_claims(
+    open_books: Callable[..., Books], ledger: Ledger
+) -> None:
+    one, other = open_books(), open_books()
+    await lead(one, capacity=5)
+    await one.place(order(120))
+    await one.set_going(True)
+    open_units = (await one.claim(None, 99)).units
+    while open_units:
+        moves = [move(unit.key, Kind.SUCCESS) for unit in open_units[:3]]
+        (_, mine), theirs, more = await together(
+            one.turn(ledger.id, moves, None, 99), other.claim(None, 99), one.claim(None, 99)
+        )
+        open_units = open_units[3:] + mine.units + theirs.units + more.units
+    bound = """SELECT max(n) FROM (
+        SELECT sum(CASE WHEN kind = 'claimed' THEN 1 WHEN kind = 'success' THEN -1 END)
+               OVER (ORDER BY at, kind DESC) AS n FROM events) flow"""
+    assert ledger.one(bound) == 5
+    assert ledger.one("SELECT count(*) FROM units WHERE status = 'success'") == 120
+    assert ledger.wrong_counts() == []

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from rtb.ledger import BadDataError, Books
 from rtb.ledger.reads import Reads
 from rtb.model.lifecycle import Kind
-from rtb.model.moves import Move, Told
+from rtb.model.moves import Move
 from rtb.model.orders import NewOrder, NewUnit
 
 
@@ -222,8 +222,9 @@ async def test_nothing_by_that_number(reads: Reads, number: int) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_unit_with_its_history(books: Books, ledger: Ledger, reads: Reads) -> None:
     (unit,) = await open_attempts(books, 1)
-    told = [Told(Kind.PROCESSING, "n/a1"), Told(Kind.FAILED, "n/a1", 1.5, "boom")]
-    await books.apply(ledger.id, [Move(*unit.key, Kind.FAILED, why="exit 1", told=told)])
+    ended = Move(*unit.key, Kind.FAILED, who="n/a1", ran=1.5, why="exit 1", output="boom")
+    ended.started = True
+    await books.apply(ledger.id, [ended])
     ledger.sql("UPDATE units SET not_before = now()")
     await books.wake()
     await books.claim("outbox", 1)
@@ -265,13 +266,7 @@ async def test_a_unit_leads_to_the_log_of_a_container_that_has_gone(
     await lead(books, full=True, agents=[placed])
     await books.apply(
         ledger.id,
-        [
-            Move(
-                *unit.key,
-                Kind.SUCCESS,
-                told=[Told(k, "n/x/a1") for k in (Kind.PROCESSING, Kind.SUCCESS)],
-            )
-        ],
+        [Move(*unit.key, Kind.SUCCESS, who="n/x/a1", started=True)],
     )
     await lead(books, full=True, agents=[])
     assert await reads.agents() == []

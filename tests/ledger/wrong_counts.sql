@@ -63,7 +63,7 @@ UNION ALL
 SELECT format('history of %s', u.id), count(*) FILTER (WHERE e.kind = 'claimed'),
        count(*) FILTER (WHERE e.kind NOT IN ('claimed', 'queued', 'processing', 'retried'))
            + (u.active IS NOT NULL)::int
-  FROM units u JOIN events e ON e.unit_id = u.id
+  FROM units u JOIN history e ON e.unit_id = u.id
  GROUP BY u.id
 HAVING NOT bool_or(e.kind = 'cancelled') AND (  -- a waiting unit is cancelled without a claim
        count(*) FILTER (WHERE e.kind = 'claimed') <>

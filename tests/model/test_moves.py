@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtb.model.lifecycle import IN_FLIGHT, Kind, Status, next_status
-from rtb.model.moves import Move, Told, fold
+from rtb.model.moves import Move, fold
 from rtb.model.wire import Ended, Report, StatusKind, UnitKey
 from rtb.model.wire import Status as News
 
@@ -32,9 +32,11 @@ def report(*keys: UnitKey, leader: str = "l1") -> Report:
     )
 
 
-def news(kind: StatusKind, *keys: UnitKey, name: str = "", **values: Any) -> News:
+def news(
+    kind: StatusKind, *keys: UnitKey, name: str = "", source: str = "a1", **values: Any
+) -> News:
     units = [Ended(*key, **values) for key in keys]
-    return News(ledger="x", box="outbox", source="a1", name=name, kind=kind, units=units)
+    return News(ledger="x", box="outbox", source=source, name=name, kind=kind, units=units)
 
 
 def one_by_one(former: Status, messages: list[Report | News]) -> tuple[Status, list[Kind], int]:
@@ -55,6 +57,11 @@ def one_by_one(former: Status, messages: list[Report | News]) -> tuple[Status, l
     return status, applied, late
 
 
+def told(move: Move) -> list[Kind | None]:
+    """Return the lines of history that *move* stands for."""
+    return [Kind.QUEUED] * move.queued + [Kind.PROCESSING] * move.started + [move.kind]
+
+
 MESSAGES = st.lists(
     st.builds(report, st.just(KEY), leader=st.sampled_from(["l1", "l2"]))
     | st.builds(news, st.sampled_from(StatusKind), st.just(KEY)),
@@ -73,7 +80,7 @@ def test_folding_is_applying_one_by_one(former: Status, messages: list[Report | 
     after = next_status(former, move.kind) if move.kind is not None else None
     assert (after or former) is status
     # The history that is booked: those lines that the former status lets through.
-    assert [line.kind for line in move.told if next_status(former, line.kind)] == applied
+    assert [kind for kind in told(move) if next_status(former, kind)] == applied
 
 
 @given(MESSAGES)
@@ -120,18 +127,34 @@ def test_attempts_do_not_touch_each_other(said: list[tuple[StatusKind | None, An
 def test_an_end_that_says_how_long_it_ran_says_that_it_started() -> None:
     ((move,), late) = fold([report(KEY), news(StatusKind.SUCCESS, KEY, name="n", ran=1.5)])
     assert late == 0
-    assert move.told == [
-        Told(Kind.QUEUED, "outbox"),
-        Told(Kind.PROCESSING, "n/a1"),
-        Told(Kind.SUCCESS, "n/a1", 1.5),
-    ]
+    assert told(move) == [Kind.QUEUED, Kind.PROCESSING, Kind.SUCCESS]
+    assert (move.who, move.starter, move.ran) == ("n/a1", None, 1.5)
 
 
 def test_a_start_is_told_once() -> None:
     ((move,), _) = fold(
         [news(StatusKind.PROCESSING, KEY), news(StatusKind.FAILED, KEY, ran=1.5, why="x")]
     )
-    assert [line.kind for line in move.told] == [Kind.PROCESSING, Kind.FAILED]
+    assert told(move) == [Kind.PROCESSING, Kind.FAILED]
+
+
+def test_who_began_is_remembered_where_somebody_else_tells_the_end() -> None:
+    ((move,), _) = fold(
+        [
+            news(StatusKind.PROCESSING, KEY, name="n"),
+            news(StatusKind.LOST, KEY, source="l1", why="exited"),
+        ]
+    )
+    assert told(move) == [Kind.PROCESSING, Kind.LOST]
+    assert (move.who, move.starter) == ("l1", "n/a1")
+
+
+@given(MESSAGES, st.integers(0, 8))
+def test_what_was_folded_before_can_be_folded_on(messages: list[Report | News], at: int) -> None:
+    whole, stale = fold(messages)
+    first, before = fold(messages[:at])
+    moves, after = fold(messages[at:], first)
+    assert (moves, before + after) == (whole, stale)
 
 
 def test_only_a_success_has_a_result() -> None:
@@ -139,7 +162,7 @@ def test_only_a_success_has_a_result() -> None:
     ((move,), _) = fold([news(StatusKind.SUCCESS, KEY, result=raw)])
     assert move.result == '{"a":1}'
     ((move,), _) = fold([news(StatusKind.ERROR, KEY, result=raw, why="because", output="o")])
-    assert (move.result, move.why, move.told[0].output) == (None, "because", "o")
+    assert (move.result, move.why, move.output) == (None, "because", "o")
 
 
 def test_the_first_end_counts() -> None:
@@ -153,4 +176,4 @@ def test_the_first_end_counts() -> None:
 def test_the_ledger_gives_up_in_its_own_name(kind: Kind) -> None:
     move = Move.giving_up(OTHER, kind, "why")
     assert (move.unit, move.attempt, move.kind, move.vouches) == (*OTHER, kind, False)
-    assert move.told == [Told(kind, "ledger")]
+    assert (told(move), move.who) == ([kind], "ledger")

@@ -11,7 +11,7 @@ import psycopg2
 
 from rtb.ledger import Books, Reads, Verbs
 from rtb.model.lifecycle import Kind
-from rtb.model.moves import Move, Told
+from rtb.model.moves import Move
 from rtb.model.orders import NewOrder, NewUnit
 from rtb.model.wire import Report, UnitKey
 from rtb.settings import Database
@@ -148,10 +148,7 @@ class Ledger:
     async def say(self, kind: Kind, keys: Sequence[UnitKey]) -> list[Any]:
         ledger, _ = await self.books.epoch()
         result = msgspec.json.encode("done").decode() if kind is Kind.SUCCESS else None
-        moves = [
-            Move(*key, kind=kind, result=result, told=[Told(kind, "test")], vouches=True)
-            for key in keys
-        ]
+        moves = [Move(*key, kind=kind, result=result, who="test", vouches=True) for key in keys]
         return await self.books.apply(ledger, moves)
 
     async def follow(self) -> list[tuple[str, UnitKey]]:

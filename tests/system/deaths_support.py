@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 __all__ = ["deaths", "spread"]
 
-_LOST = "SELECT count(*) FROM events WHERE kind = 'lost'"
+_LOST = "SELECT count(*) FROM history WHERE kind = 'lost'"
 
 
 async def deaths(
@@ -37,7 +37,7 @@ async def deaths(
             assert time.monotonic() < began + 60, line.logs()
             await deferLater(line.reactor, 0.01)
         took.append(time.monotonic() - began)
-    assert line.sql("SELECT DISTINCT kind::text FROM events ORDER BY 1") == [
+    assert line.sql("SELECT DISTINCT kind::text FROM history ORDER BY 1") == [
         ("claimed",), ("lost",), ("processing",), ("queued",),
     ]  # fmt: skip
     return sorted(took)

@@ -175,7 +175,7 @@ class Line:
     def check(self) -> None:
         """Nothing is in flight, no attempt ran twice, and no log shows a traceback."""
         assert self.sql("SELECT * FROM flights") == []
-        twice = """SELECT unit_id, attempt FROM events WHERE kind = 'processing'
+        twice = """SELECT unit_id, attempt FROM history WHERE kind = 'processing'
                     GROUP BY unit_id, attempt HAVING count(*) > 1"""
         assert self.sql(twice) == []
         logs = self.logs()

@@ -37,14 +37,14 @@ async def test_1000_units_with_two_agents(line: Line) -> None:
     await line.client.go()
     summary = await line.until_settled(1000)
     assert summary.units.success + summary.units.error == 1000
-    assert line.sql("SELECT count(*) FROM events WHERE kind = 'claimed'") == [(1000,)]
+    assert line.sql("SELECT count(*) FROM history WHERE kind = 'claimed'") == [(1000,)]
     shown = await line.client.order(placed["id"])
     assert shown["units"]["total"] == 1000
     assert shown["finished_at"]
     # Work went to both, and N was never exceeded: the claims say so.
-    assert len(line.sql("SELECT DISTINCT who FROM events WHERE kind = 'processing'")) == 2
+    assert len(line.sql("SELECT DISTINCT who FROM history WHERE kind = 'processing'")) == 2
     most = """SELECT max(n) FROM (SELECT sum(CASE WHEN kind = 'claimed' THEN 1
-        WHEN kind = 'processing' THEN -1 ELSE 0 END) OVER (ORDER BY id) AS n FROM events) flow"""
+        WHEN kind = 'processing' THEN -1 ELSE 0 END) OVER (ORDER BY id) AS n FROM history) flow"""
     assert line.sql(most)[0][0] <= 50
     await line.end()
     line.check()
@@ -88,7 +88,7 @@ async def test_a_killed_role_costs_no_unit(line: Line, victim: str) -> None:
     await line.until_settled(150)
     await line.end()
     line.check()
-    outcomes = """SELECT count(*) FROM (SELECT unit_id FROM events
+    outcomes = """SELECT count(*) FROM (SELECT unit_id FROM history
         WHERE kind IN ('success', 'error') GROUP BY unit_id HAVING count(*) = 1) once"""
     assert line.sql(outcomes) == [(150,)]
 
@@ -113,7 +113,7 @@ async def test_a_long_unit_survives_a_leader_that_is_away_for_long(line: Line) -
     await deferLater(line.reactor, max(0.0, began + 18 - line.reactor.seconds()), lambda: None)
     gate.touch()
     await line.until_settled(3)
-    assert line.sql("SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind") == [
+    assert line.sql("SELECT kind, count(*) FROM history GROUP BY kind ORDER BY kind") == [
         ("claimed", 3), ("queued", 3), ("processing", 3), ("success", 3),
     ]  # fmt: skip
     await line.end()
@@ -138,10 +138,10 @@ async def test_a_database_made_anew_under_a_surviving_broker(line: Line) -> None
     await line.client.place(order(8))
     await line.until_led()
     await deferLater(line.reactor, 3.0, lambda: None)  # the old units end meanwhile, if they run
-    assert line.sql("SELECT count(*) FROM events") == [(0,)]
+    assert line.sql("SELECT count(*) FROM history") == [(0,)]
     await line.client.go()
     await line.until_settled(8)
-    assert line.sql("SELECT count(*) FROM events WHERE kind = 'success'") == [(8,)]
+    assert line.sql("SELECT count(*) FROM history WHERE kind = 'success'") == [(8,)]
     await line.end()
     line.check()
 
@@ -190,7 +190,7 @@ async def test_the_whole_in_one_process_seeds_once(line: Line) -> None:
     await line.until_settled(100)
     # The backlog runs only the coin flip, whatever else is configured.
     assert line.sql("SELECT DISTINCT workload FROM orders") == [("coinflip",)]
-    assert line.sql("SELECT count(*) > 50 FROM events WHERE kind = 'success'") == [(True,)]
+    assert line.sql("SELECT count(*) > 50 FROM history WHERE kind = 'success'") == [(True,)]
     assert await whole.end() == 0
     again = line.start("rtb", SEED_COUNT="100")
     summary = await line.until(lambda summary: summary.units.total > 0)
@@ -230,7 +230,7 @@ async def test_sigterm_of_a_busy_agent_gives_back_what_does_not_finish(line: Lin
     assert await agent.end() == 0
     await line.until(lambda summary: summary.units.processing == 0)
     returned = """SELECT count(*), min(failures), max(losses)
-        FROM events e JOIN units u ON u.id = e.unit_id WHERE e.kind = 'returned'"""
+        FROM history e JOIN units u ON u.id = e.unit_id WHERE e.kind = 'returned'"""
     await line.until(lambda _: line.sql(returned)[0][0] >= 8)
     assert line.sql(returned)[0][1:] == (0, 0)
     await line.end()
@@ -249,7 +249,7 @@ async def test_draining_an_agent_by_hand(line: Line) -> None:
     await line.until(lambda _: line.sql("SELECT presence FROM agents") == [("draining",)])
     gate.touch()
     await line.until(lambda summary: summary.units.processing == 0)
-    assert line.sql("SELECT count(*) FROM events WHERE kind = 'success'") == [(8,)]
+    assert line.sql("SELECT count(*) FROM history WHERE kind = 'success'") == [(8,)]
     with pytest.raises(ClientError) as refused:
         await line.client.drain("nobody")
     assert refused.value.status == 404
@@ -376,7 +376,7 @@ async def test_what_is_queued_is_booked_with_what_follows_and_alone_where_nothin
     for number in range(1, 11):
         await line.client.place(order(1, name=f"one {number}"))
         await line.until_settled(number)
-    together = """SELECT count(*) FROM events q JOIN events s USING (unit_id, at)
+    together = """SELECT count(*) FROM history q JOIN history s USING (unit_id, at)
                    WHERE q.kind = 'queued' AND s.kind = 'success'"""
     ((folded,),) = line.sql(together)
     assert folded > 0, "queued and success of no unit are of one transaction"
@@ -385,6 +385,27 @@ async def test_what_is_queued_is_booked_with_what_follows_and_alone_where_nothin
     await line.client.place(order(20))
     # Neither a barrier nor a full report comes so soon.
     await line.until(lambda summary: summary.units.queued == 20, limit=20)
+
+
+@ensure
+async def test_many_quick_units_leave_two_rows_each_that_tell_all(line: Line) -> None:
+    line.environment |= {
+        "RTB_EPOCH": "60",
+        "RTB_WORKLOADS": "default=noop",
+        "RTB_BROADCAST_MAX_QUEUE": "500",
+        "RTB_AGENT_SLOTS": "200",
+    }
+    for role in ("rtb-api", "rtb-leader", "rtb-agent"):
+        line.start(role)
+    await line.until_led()
+    await line.client.go()
+    await line.client.place(order(5000))
+    await line.until_settled(5000)
+    assert line.sql("SELECT kind::text, count(*) FROM history GROUP BY 1 ORDER BY 1") == [
+        (kind, 5000) for kind in ("claimed", "processing", "queued", "success")
+    ]
+    ((rows,),) = line.sql("SELECT count(*) FROM events")
+    assert rows < 15_000, "what was said of a unit is booked together, where it can be"
 
 
 @ensure
@@ -402,7 +423,7 @@ async def test_a_box_without_agents_gives_its_units_to_one_with_free_slots(line:
     west = line.start("rtb-leader", BROKER_BOX="west")
     line.start("rtb-agent", BROKER_BOX="west")
     await line.until_settled(20)
-    assert line.sql("SELECT DISTINCT who FROM events WHERE kind = 'queued' ORDER BY 1") == [
+    assert line.sql("SELECT DISTINCT who FROM history WHERE kind = 'queued' ORDER BY 1") == [
         ("east",),
         ("west",),
     ]

@@ -85,7 +85,7 @@ async def start(line: Line, *, units: int) -> Any:
 
 
 def kinds(line: Line) -> dict[str, int]:
-    return dict(line.sql("SELECT kind::text, count(*) FROM events GROUP BY kind"))
+    return dict(line.sql("SELECT kind::text, count(*) FROM history GROUP BY kind"))
 
 
 @ensure

@@ -346,7 +346,8 @@ async def test_what_has_to_follow_does_so_after_a_kill_and_orders_wake(line: Lin
         )
         assert (status, said["pointer"]) == (422, "/not_before")
     line.sql(f"UPDATE orders SET not_before = now() + interval '0.3 s' WHERE id = {later}")
-    await line.client.place({"units": ["b"]})
+    # One whose time has come long ago: whoever places looks when the next one is due.
+    await line.client.place({"units": ["b"], "not_before": "2020-01-01T00:00:00Z"})
     line.start("rtb-leader")
     line.start("rtb-agent")
     await line.until_led()

@@ -32,7 +32,7 @@ async def test_no_unit_runs_twice_fails_or_is_lost(line: Line) -> None:
 
     summary = await line.until_settled(UNITS)
     assert summary.units.success == UNITS
-    twice = "SELECT unit_id FROM events WHERE kind = 'processing' GROUP BY 1 HAVING count(*) > 1"
+    twice = "SELECT unit_id FROM history WHERE kind = 'processing' GROUP BY 1 HAVING count(*) > 1"
     assert line.sql(twice) == []
     assert line.sql("SELECT count(*) FROM units WHERE failures + losses > 0") == [(0,)]
     await line.end()

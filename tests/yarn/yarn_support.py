@@ -165,7 +165,7 @@ class YarnLine:
 
     def kinds(self) -> dict[str, int]:
         """Count what happened to units."""
-        rows = self.line.sql("SELECT kind::text, count(*) FROM events GROUP BY kind")
+        rows = self.line.sql("SELECT kind::text, count(*) FROM history GROUP BY kind")
         return dict(rows)
 
     async def clean(self) -> None:

@@ -6,8 +6,8 @@ SELECT coalesce(max(id), 0), now() - interval '5 seconds' FROM events;
 -- were given out again. Told long enough ago that no transaction which is still open has told
 -- something before it. The last row says how far this came.
 WITH next AS MATERIALIZED (
-    SELECT id, unit_id, at, kind, attempt FROM events
-     WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
+    SELECT id, unit_id, at, CASE WHEN started THEN 'processing' ELSE kind END AS kind
+      FROM events WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
 ), told AS MATERIALIZED (
     SELECT * FROM next
      WHERE id < (SELECT coalesce(min(id), 9223372036854775807) FROM next

@@ -1,24 +1,8 @@
 -- name: place
--- Refuses a key that somebody else uses at this moment, then one that was used; then books all,
--- and refuses what brings the account over its cap, whose counter is held by then.
-SELECT rtb_take_key(%(key)s, %(fingerprint)s);
-WITH account AS MATERIALIZED (
-    SELECT rtb_account(%(account)s, %(closed)s) AS id
-), placed AS (
-    INSERT INTO orders (account_id, name, workload, priority, labels, not_before, max_failures,
-                        time_limit)
-    SELECT id, %(name)s, %(workload)s, %(priority)s, %(labels)s::jsonb, %(not_before)s::timestamptz,
-           %(max_failures)s, %(time_limit)s::float8
-      FROM account
-    RETURNING id
-)
-INSERT INTO units (order_id, name, payload)
-SELECT placed.id, n.name, n.payload::json
-  FROM placed, unnest(%(names)s::text[], %(payloads)s::text[])
-       WITH ORDINALITY AS n (name, payload, i)
- ORDER BY n.i;
-SELECT rtb_conclude_placing(%(key)s, %(fingerprint)s,
-                            currval(pg_get_serial_sequence('orders', 'id')));
+SELECT rtb_place(
+    %(key)s::text, %(fingerprint)s::text, %(account)s::text, %(closed)s::boolean, %(name)s::text,
+    %(workload)s::text, %(priority)s::integer, %(labels)s::jsonb, %(not_before)s::timestamptz,
+    %(max_failures)s::integer, %(time_limit)s::float8, %(names)s::text[], %(payloads)s::text[]);
 
 -- name: seed
 -- The first start's backlog, once per ledger; runs only the built-in coin flip.
@@ -98,7 +82,7 @@ SELECT u.id, u.order_id, u.name, u.status, u.attempt, u.round, u.failures, u.los
 
 -- name: history
 SELECT e.at, e.round, e.attempt, e.kind, e.who, e.ran, e.detail::text, c.container, c.log
-  FROM events e
+  FROM history e
   LEFT JOIN containers c
     ON e.kind = 'processing' AND c.incarnation = substring(e.who FROM '[^/]*$')
  WHERE e.unit_id = %(unit)s ORDER BY e.id;

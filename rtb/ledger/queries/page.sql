@@ -56,10 +56,11 @@ SELECT o.id, a.name, o.name, o.workload, extract(epoch FROM o.created_at)::float
 
 -- name: page_news
 -- The newest events behind one that is known.
-SELECT e.id, e.unit_id, u.name, extract(epoch FROM e.at)::float8, e.kind, e.who, e.ran
-  FROM (SELECT * FROM events WHERE id > %(after)s ORDER BY id DESC LIMIT %(limit)s) e
-  JOIN units u ON u.id = e.unit_id
- ORDER BY e.id;
+SELECT h.event_id, h.unit_id, u.name, extract(epoch FROM h.at)::float8, h.kind, h.who, h.ran
+  FROM (SELECT id FROM events WHERE id > %(after)s ORDER BY id DESC LIMIT %(limit)s) e
+  JOIN history h ON h.event_id = e.id
+  JOIN units u ON u.id = h.unit_id
+ ORDER BY h.id;
 
 -- name: page_errors
 -- The newest errors that are still there, by what they say; numbers in them make no difference.

@@ -14,7 +14,7 @@ from rtb.broker.topology import track
 from rtb.ledger import Books
 from rtb.ledger.migrations import migrate
 from rtb.model.lifecycle import Kind
-from rtb.model.moves import Move, Told
+from rtb.model.moves import Move
 from rtb.model.wire import Control, Out, Report, Roll, Unit, Work, decode, encode
 
 
@@ -38,7 +38,7 @@ async def books_with_a_unit(stand: Stand, *, claimed: bool = True) -> tuple[Book
 
 
 def said(attempt: int, kind: Kind) -> Move:
-    return Move(1, attempt, kind=kind, result="1", told=[Told(kind, "a")])
+    return Move(1, attempt, kind=kind, result="1", who="a")
 
 
 async def late_result(stand: Stand) -> None:

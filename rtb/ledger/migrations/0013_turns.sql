@@ -1,0 +1,433 @@
+-- What is done for each unit, done less often: what one flush says of an attempt is one row of
+-- history, the books of a move are two statements instead of five, and a claim has a plan that is
+-- only begun where there is something to claim.
+
+-- A flush may be told at once that a unit was queued, was begun and ended. It is one row, of the
+-- last of these; `history` shows each of them.
+ALTER TABLE events
+    ADD COLUMN queued boolean NOT NULL DEFAULT false,   -- told along with it, and true before it
+    ADD COLUMN started boolean NOT NULL DEFAULT false,  -- likewise
+    ADD COLUMN starter text;                            -- who said that, if it was not `who`
+
+CREATE VIEW history AS
+SELECT e.id * 4 + l.n AS id, e.unit_id, e.at, e.round, e.attempt, l.kind, l.who, l.ran, l.detail,
+       e.id AS event_id
+  FROM events e CROSS JOIN LATERAL (
+      SELECT 1 AS n, 'queued'::event_kind AS kind,
+             -- By the box that it was claimed for.
+             coalesce((SELECT c.who FROM events c
+                        WHERE c.unit_id = e.unit_id AND c.attempt = e.attempt
+                          AND c.kind = 'claimed'), '') AS who,
+             NULL::float8 AS ran, NULL::json AS detail
+       WHERE e.queued
+      UNION ALL
+      SELECT 2, 'processing', coalesce(e.starter, e.who), NULL, NULL WHERE e.started
+      UNION ALL
+      SELECT 3, e.kind, e.who, e.ran, e.detail) l;
+
+-- Adds to one counter, which is made if there is none, and returns what it is then.
+CREATE FUNCTION rtb_count(the_kind counter_kind, the_id bigint, more counters, more_ready bigint,
+                          outcomes bigint)
+RETURNS counters LANGUAGE plpgsql AS $$
+DECLARE
+    counted counters;
+BEGIN
+    IF outcomes = 0 THEN
+        UPDATE counters
+           SET waiting = waiting + more.waiting, sent = sent + more.sent,
+               queued = queued + more.queued, processing = processing + more.processing,
+               success = success + more.success, error = error + more.error,
+               cancelled = cancelled + more.cancelled, ready = ready + more_ready
+         WHERE kind = the_kind AND id = the_id
+        RETURNING * INTO counted;
+    ELSE
+        UPDATE counters
+           SET waiting = waiting + more.waiting, sent = sent + more.sent,
+               queued = queued + more.queued, processing = processing + more.processing,
+               success = success + more.success, error = error + more.error,
+               cancelled = cancelled + more.cancelled, ready = ready + more_ready,
+               pace = outcomes / rtb_tau() + coalesce(pace * exp(-least(
+                   extract(epoch FROM clock_timestamp() - paced_at) / rtb_tau(), 100)), 0),
+               paced_at = clock_timestamp(),
+               begun_at = CASE WHEN begun_at IS NULL
+                                    OR paced_at < clock_timestamp() - make_interval(secs => 60)
+                               THEN clock_timestamp() - make_interval(secs => 1)
+                               ELSE begun_at END
+         WHERE kind = the_kind AND id = the_id
+        RETURNING * INTO counted;
+    END IF;
+    IF NOT FOUND THEN
+        INSERT INTO counters (kind, id) VALUES (the_kind, the_id) ON CONFLICT DO NOTHING;
+        counted := rtb_count(the_kind, the_id, more, more_ready, outcomes);
+    END IF;
+    RETURN counted;
+END $$;
+
+-- What `rtb_book` does, for moves of one order and in one box if any: most transactions are of these,
+-- and a few small statements cost them a third. False, and nothing is done: there are more.
+CREATE FUNCTION rtb_book_one(deltas unit_delta[]) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    d unit_delta;
+    the_order bigint := deltas[1].order_id;
+    the_box bigint;
+    nothing counters := ROW('total', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL);
+    more counters := nothing;     -- of the order
+    in_box counters := nothing;
+    outcomes bigint := 0;
+    begun boolean := false;       -- there are more that wait
+    was record;
+    of_account counters;
+    of_order counters;
+    is_barred boolean;
+BEGIN
+    FOREACH d IN ARRAY deltas LOOP
+        IF d.order_id <> the_order OR d.box_id <> the_box THEN
+            RETURN false;
+        END IF;
+        the_box := coalesce(the_box, d.box_id);
+        IF d.status = 'sent' THEN
+            more.sent := more.sent + d.n;
+        ELSIF d.status = 'queued' THEN
+            more.queued := more.queued + d.n;
+        ELSIF d.status = 'processing' THEN
+            more.processing := more.processing + d.n;
+        ELSIF d.status = 'waiting' THEN
+            more.waiting := more.waiting + d.n;
+            begun := begun OR d.n > 0;
+        ELSIF d.status = 'success' THEN
+            more.success := more.success + d.n;
+            outcomes := outcomes + greatest(d.n, 0);
+        ELSIF d.status = 'error' THEN
+            more.error := more.error + d.n;
+            outcomes := outcomes + greatest(d.n, 0);
+        ELSE
+            more.cancelled := more.cancelled + d.n;
+        END IF;
+        IF d.ready THEN
+            more.ready := more.ready + d.n;
+        END IF;
+    END LOOP;
+    -- What is in flight is in a box, and nothing else is.
+    in_box.sent := more.sent;
+    in_box.queued := more.queued;
+    in_box.processing := more.processing;
+
+    SELECT account_id, workload, state IN ('open', 'cancelling') AS visible INTO was
+      FROM orders WHERE id = the_order;
+    IF was.visible THEN
+        of_account := rtb_count('account', was.account_id, more, 0, outcomes);
+    END IF;
+    IF the_box IS NOT NULL THEN
+        PERFORM rtb_count('box', the_box, in_box, 0, 0);
+    END IF;
+    of_order := rtb_count('order', the_order, more, more.ready, outcomes);
+    IF NOT was.visible THEN
+        RETURN true;
+    END IF;
+    PERFORM rtb_count('total', 0, more, 0, outcomes);
+
+    SELECT barred INTO is_barred FROM orders WHERE id = the_order;
+    IF more.ready > 0 THEN
+        INSERT INTO shares (account_id, workload, weight, served, served_at)
+        SELECT was.account_id, was.workload, a.weight,
+               coalesce((SELECT max(served) FROM shares WHERE account_id = a.id), 0),
+               (SELECT max(served_at) FROM shares WHERE account_id = a.id)
+          FROM accounts a WHERE a.id = was.account_id
+        ON CONFLICT (account_id, workload) DO NOTHING;
+    END IF;
+    IF more.sent > 0 THEN
+        UPDATE shares
+           SET ready = ready + CASE WHEN workload = was.workload AND NOT is_barred
+                                    THEN more.ready ELSE 0 END,
+               flying = of_account.sent + of_account.queued + of_account.processing,
+               served = (SELECT claims FROM gate), served_at = now()
+         WHERE account_id = was.account_id;
+    ELSIF more.ready <> 0 OR more.sent + more.queued + more.processing <> 0 THEN
+        UPDATE shares
+           SET ready = ready + CASE WHEN workload = was.workload AND NOT is_barred
+                                    THEN more.ready ELSE 0 END,
+               flying = of_account.sent + of_account.queued + of_account.processing
+         WHERE account_id = was.account_id;
+    END IF;
+    IF begun OR of_order.ready = 0
+       OR of_order.waiting + of_order.sent + of_order.queued + of_order.processing = 0 THEN
+        UPDATE orders
+           SET finished_at = CASE WHEN of_order.waiting + of_order.sent + of_order.queued
+                                       + of_order.processing = 0
+                                  THEN coalesce(finished_at, now()) END,
+               ready = NOT barred AND of_order.ready > 0
+         WHERE id = the_order
+           AND ((finished_at IS NULL) = (of_order.waiting + of_order.sent + of_order.queued
+                                         + of_order.processing = 0)
+                OR ready <> (NOT barred AND of_order.ready > 0));
+    END IF;
+    RETURN true;
+END $$;
+
+-- Keeps counters, shares and orders exact, in the moving transaction. Units are locked by now; the
+-- counters follow in the order (kind, id). Whoever writes a share, or bars or finishes an order,
+-- holds the counter of its account or order, so those need no order of their own: each statement
+-- here has a snapshot of its own, and those after the counters see what their holders committed.
+CREATE OR REPLACE FUNCTION rtb_book(deltas unit_delta[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    touched bigint[];   -- accounts
+    claimed bigint[];   -- accounts of which something was claimed
+    more boolean;       -- there are units that became ready
+    turning bigint[];   -- orders that may begin, end, or have nothing ready any more
+BEGIN
+    IF cardinality(deltas) = 0 OR rtb_book_one(deltas) THEN
+        RETURN;
+    END IF;
+    WITH moved AS MATERIALIZED (
+        SELECT d.order_id, d.box_id, d.status, d.ready, d.n, o.account_id,
+               o.state IN ('open', 'cancelling') AS visible
+          FROM unnest(deltas) d JOIN orders o ON o.id = d.order_id
+    ), counted AS (
+        INSERT INTO counters AS c
+            (kind, id, waiting, sent, queued, processing, success, error, cancelled, ready,
+             pace, paced_at, begun_at)
+        SELECT k.kind, k.id,
+               coalesce(sum(n) FILTER (WHERE status = 'waiting'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'sent'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'queued'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'processing'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'success'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'error'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'cancelled'), 0),
+               coalesce(sum(n) FILTER (WHERE ready AND k.kind = 'order'), 0),
+               coalesce(sum(n) FILTER (WHERE status IN ('success', 'error') AND n > 0), 0)
+                   / rtb_tau(),
+               clock_timestamp(), NULL
+          FROM moved, LATERAL (VALUES
+              -- Of what still loads, only the order itself knows.
+              ('account'::counter_kind, account_id, visible), ('box', box_id, box_id IS NOT NULL),
+              ('order', order_id, true), ('total', 0, visible)) k (kind, id, counts)
+         WHERE k.counts
+         GROUP BY k.kind, k.id
+         ORDER BY k.kind, k.id
+        ON CONFLICT (kind, id) DO UPDATE SET
+            waiting = c.waiting + EXCLUDED.waiting,
+            sent = c.sent + EXCLUDED.sent,
+            queued = c.queued + EXCLUDED.queued,
+            processing = c.processing + EXCLUDED.processing,
+            success = c.success + EXCLUDED.success,
+            error = c.error + EXCLUDED.error,
+            cancelled = c.cancelled + EXCLUDED.cancelled,
+            ready = c.ready + EXCLUDED.ready,
+            pace = CASE WHEN EXCLUDED.pace = 0 THEN c.pace ELSE EXCLUDED.pace + c.pace * exp(-least(
+                       extract(epoch FROM EXCLUDED.paced_at - c.paced_at) / rtb_tau(), 100)) END,
+            paced_at = CASE WHEN EXCLUDED.pace = 0 THEN c.paced_at ELSE EXCLUDED.paced_at END,
+            begun_at = CASE WHEN EXCLUDED.pace = 0 THEN c.begun_at
+                            WHEN c.begun_at IS NULL
+                                 OR c.paced_at < EXCLUDED.paced_at - make_interval(secs => 60)
+                            THEN EXCLUDED.paced_at - make_interval(secs => 1)
+                            ELSE c.begun_at END
+        RETURNING kind, id, ready = 0 OR waiting + sent + queued + processing = 0 AS done
+    )
+    SELECT array_agg(DISTINCT account_id),
+           array_agg(DISTINCT account_id) FILTER (WHERE status = 'sent' AND n > 0),
+           bool_or(m.ready AND n > 0),
+           array_agg(DISTINCT order_id) FILTER (WHERE status = 'waiting' AND n > 0 OR c.done)
+      INTO touched, claimed, more, turning
+      FROM moved m JOIN counted c ON c.kind = 'order' AND c.id = m.order_id
+     WHERE visible;
+    IF touched IS NULL THEN
+        RETURN;
+    END IF;
+
+    IF more THEN
+        -- All shares of an account say the same of it, also one that begins later than the others.
+        INSERT INTO shares (account_id, workload, weight, served, served_at)
+        SELECT DISTINCT o.account_id, o.workload, a.weight,
+               coalesce((SELECT max(x.served) FROM shares x WHERE x.account_id = a.id), 0),
+               (SELECT max(x.served_at) FROM shares x WHERE x.account_id = a.id)
+          FROM unnest(turning) t (id)
+          JOIN orders o ON o.id = t.id
+          JOIN accounts a ON a.id = o.account_id
+        ON CONFLICT (account_id, workload) DO NOTHING;
+    END IF;
+
+    -- A share is written only when it changes: what goes from one flying status to another changes
+    -- none, and each version of a row that nobody needs makes the pick's index longer.
+    UPDATE shares s
+       SET ready = s.ready + n.ready,
+           flying = n.flying,
+           served = CASE WHEN n.claimed THEN g.claims ELSE s.served END,
+           served_at = CASE WHEN n.claimed THEN now() ELSE s.served_at END
+      FROM gate g, (
+          SELECT x.account_id, x.workload, c.sent + c.queued + c.processing AS flying,
+                 coalesce(r.n, 0) AS ready,
+                 coalesce(x.account_id = ANY (claimed), false) AS claimed
+            FROM unnest(touched) t (id)
+            JOIN counters c ON c.kind = 'account' AND c.id = t.id
+            JOIN shares x ON x.account_id = t.id
+            LEFT JOIN (
+                SELECT o.account_id, o.workload, sum(d.n) AS n
+                  FROM unnest(deltas) d JOIN orders o ON o.id = d.order_id
+                 WHERE d.ready AND NOT o.barred
+                 GROUP BY o.account_id, o.workload) r
+              ON r.account_id = x.account_id AND r.workload = x.workload) n
+     WHERE s.account_id = n.account_id AND s.workload = n.workload
+       AND (n.ready <> 0 OR n.claimed OR s.flying <> n.flying);
+
+    IF turning IS NOT NULL THEN
+        UPDATE orders o
+           SET finished_at = CASE WHEN c.waiting + c.sent + c.queued + c.processing = 0
+                                  THEN coalesce(o.finished_at, now()) END,
+               ready = NOT o.barred AND c.ready > 0
+          FROM counters c
+         WHERE o.id = ANY (turning) AND c.kind = 'order' AND c.id = o.id
+           AND ((o.finished_at IS NULL) = (c.waiting + c.sent + c.queued + c.processing = 0)
+                OR o.ready <> (NOT o.barred AND c.ready > 0));
+    END IF;
+END $$;
+
+-- The pick: the :room units that go next over :kinds of work, in fair order. The first accounts in
+-- fair order are the first rows of an index; of each, its first orders with ready units; of those,
+-- exactly as many units as the account gets. It opens at most :room accounts, orders and units.
+-- In PL/pgSQL, because that keeps the plan: planning takes longer than picking.
+CREATE OR REPLACE FUNCTION rtb_pick(room bigint, kinds text[])
+RETURNS TABLE (rank bigint, account_id bigint, order_id bigint, unit_id bigint)
+LANGUAGE plpgsql STABLE ROWS 50 AS $$
+#variable_conflict use_column
+BEGIN RETURN QUERY
+WITH heads AS MATERIALIZED (
+    SELECT s.account_id, s.flying, s.weight, s.served, sum(s.ready)::bigint AS ready
+      FROM unnest(kinds) w, LATERAL (
+          SELECT * FROM shares s
+           WHERE s.workload = w AND s.ready > 0
+           ORDER BY s.next_key, s.served, s.account_id
+           LIMIT room) s
+     GROUP BY s.account_id, s.flying, s.weight, s.served
+     ORDER BY (s.flying + 1) / s.weight, s.served, s.account_id
+     LIMIT room
+), last AS MATERIALIZED (
+    -- With as many heads as places, no place has a greater key than the last head's first.
+    SELECT CASE WHEN count(*) = room THEN max((flying + 1) / weight) END AS key FROM heads
+), places AS (
+    SELECT h.account_id, h.flying, h.weight, h.served
+      FROM heads h, last, generate_series(
+               1, least(h.ready, room, (ceil(last.key * h.weight) - h.flying + 1)::bigint)) i
+     ORDER BY (h.flying + i) / h.weight, h.served, h.account_id
+     LIMIT room
+), quotas AS MATERIALIZED (
+    SELECT p.account_id, p.flying, p.weight, p.served, count(*) AS n
+      FROM places p GROUP BY p.account_id, p.flying, p.weight, p.served
+), lines AS MATERIALIZED (
+    SELECT q.account_id, q.flying, q.weight, q.served, q.n, o.id, c.ready,
+           (sum(c.ready) OVER (PARTITION BY q.account_id ORDER BY o.priority DESC, o.id))::bigint
+               - c.ready AS earlier
+      FROM quotas q, unnest(kinds) w, LATERAL (
+          SELECT o.id, o.priority FROM orders o
+           WHERE o.account_id = q.account_id AND o.workload = w AND o.ready
+           ORDER BY o.priority DESC, o.id
+           LIMIT q.n) o, LATERAL (
+          SELECT c.ready FROM counters c WHERE c.kind = 'order' AND c.id = o.id OFFSET 0) c
+)
+SELECT row_number() OVER (ORDER BY (l.flying + l.earlier + u.i) / l.weight, l.served, l.account_id),
+       l.account_id, l.id, u.id
+  FROM lines l
+ CROSS JOIN LATERAL (
+      SELECT r.id, row_number() OVER (ORDER BY r.priority DESC, r.id) AS i FROM (
+          SELECT r.id, r.priority FROM units r
+           WHERE r.line = l.id
+           ORDER BY r.priority DESC, r.id
+           LIMIT least(l.ready, l.n - l.earlier)) r) u
+ WHERE l.earlier < l.n;
+END $$;
+
+-- Opens up to :most attempts for a box (:the_box, or the one with the most room), by fair use;
+-- only where its own transaction has locked the gate. First comes a row with what is to be said of
+-- all of them, as JSON in the place of a payload, their order as well; no row: there is nothing to
+-- claim.
+CREATE FUNCTION rtb_claim(the_box text, most integer, the_api integer)
+RETURNS TABLE (unit_id bigint, attempt integer, order_id bigint, name text, payload text,
+               priority smallint)
+LANGUAGE plpgsql ROWS 50 AS $$
+#variable_conflict use_column
+DECLARE
+    box record;
+BEGIN
+    SELECT b.id, b.name, b.leader, b.workloads, e.epoch, g.ledger_id, g.attempts_from,
+           least(b.capacity - coalesce(c.sent + c.queued, 0), most) AS room,
+           count(*) OVER () AS boxes
+      INTO box
+      FROM gate g
+     CROSS JOIN epochs e
+     CROSS JOIN boxes b
+      LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
+     WHERE g.xmin = pg_current_xact_id_if_assigned()::xid AND g.going AND g.restored_at IS NULL
+       AND (b.name = the_box OR the_box IS NULL)
+       AND b.seen >= e.epoch - 2  -- only while its leader reports
+       AND b.capacity > coalesce(c.sent + c.queued, 0)
+       AND EXISTS (SELECT FROM box_states s WHERE s.id = b.id AND NOT s.recalled)
+       AND EXISTS (SELECT FROM shares WHERE workload = ANY (b.workloads) AND ready > 0)
+     ORDER BY b.capacity - coalesce(c.sent + c.queued, 0) DESC, b.id
+     LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH picked AS MATERIALIZED (
+        SELECT * FROM rtb_pick(box.room, box.workloads)
+    ), locked AS MATERIALIZED (
+        -- Whoever holds one of these, for example to cancel it, may wait for the counters that a
+        -- flush in this transaction has locked.
+        SELECT id FROM units
+         WHERE id = ANY (ARRAY(SELECT unit_id FROM picked)) AND ready
+         ORDER BY id FOR UPDATE SKIP LOCKED
+    ), moved AS (
+        -- By their ids alone: a join might walk all of the table, where it was planned when that was
+        -- empty.
+        UPDATE units u
+           SET status = 'sent', ready = false, box_id = box.id,
+               attempt = greatest(u.attempt, box.attempts_from) + 1,
+               active = greatest(u.attempt, box.attempts_from) + 1
+         WHERE u.id = ANY (ARRAY(SELECT id FROM locked))
+        RETURNING u.id, u.attempt, u.round, u.order_id, u.name, u.payload, u.priority
+    ), flown AS (
+        INSERT INTO flights (unit_id, attempt, box_id, api, seen)
+        SELECT id, attempt, box.id, the_api, box.epoch FROM moved
+    ), told AS (
+        INSERT INTO events (unit_id, round, attempt, kind, who)
+        SELECT id, round, attempt, 'claimed', box.name FROM moved
+    ), said AS (
+        SELECT json_build_object(
+                   'ledger', box.ledger_id, 'box', box.name, 'leader', box.leader,
+                   'boxes', box.boxes,
+                   'line', (SELECT json_agg(unit_id ORDER BY rank) FROM picked),
+                   'orders', (SELECT json_object_agg(o.id, json_build_array(
+                                  a.name, a.weight, o.priority, o.workload, o.time_limit))
+                                FROM orders o JOIN accounts a ON a.id = o.account_id
+                               WHERE o.id = ANY (ARRAY(SELECT DISTINCT order_id FROM picked))))
+               ::text AS all_of_them
+    )
+    SELECT NULL::bigint, NULL::integer, NULL::bigint, NULL::text, all_of_them, NULL::smallint
+      FROM said
+    UNION ALL
+    SELECT id, attempt, order_id, name, payload::text, priority FROM moved;
+END $$;
+
+-- Books an order with all its units; returns its answer. Refuses a key that somebody else uses at
+-- this moment or that was used, and what brings the account over its cap, whose counter is held by
+-- then.
+CREATE FUNCTION rtb_place(
+    the_key text, the_fingerprint text, the_account text, closed boolean, the_name text,
+    the_workload text, the_priority integer, the_labels jsonb, not_before timestamptz,
+    most_failures integer, the_limit double precision, names text[], payloads text[])
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    the_order bigint;
+BEGIN
+    PERFORM rtb_take_key(the_key, the_fingerprint);
+    INSERT INTO orders (account_id, name, workload, priority, labels, not_before, max_failures,
+                        time_limit)
+    VALUES (rtb_account(the_account, closed), the_name, the_workload, the_priority, the_labels,
+            not_before, most_failures, the_limit)
+    RETURNING id INTO the_order;
+    INSERT INTO units (order_id, name, payload)
+    SELECT the_order, n.name, n.payload::json
+      FROM unnest(names, payloads) WITH ORDINALITY AS n (name, payload, i)
+     ORDER BY n.i;
+    RETURN rtb_conclude_placing(the_key, the_fingerprint, the_order);
+END $$;
