@@ -63,7 +63,7 @@ def time_pick(cursor: Any, rounds: int = 300) -> float:
     return _timed(once, rounds, warm=20)
 
 
-def time_claim(cursor: Any, lock: str, claim: Any, *, warm: int, rounds: int = 40) -> float:
+def time_claim(cursor: Any, lock: Any, claim: Any, *, warm: int, rounds: int = 40) -> float:
     """Return the milliseconds that the whole claim of 50 takes, with its commit: the median.
 
     Warm is it when everybody has been served once: each claim goes to the next 50 accounts, and
@@ -72,13 +72,13 @@ def time_claim(cursor: Any, lock: str, claim: Any, *, warm: int, rounds: int = 4
     :param warm: how many claims go before
     """
     values = {"claim_box": "outbox", "claim_most": PLACES, "claim_api": 1}
-    cursor.execute(claim.prepare)
+    cursor.execute(lock.prepare + claim.prepare)
 
     def once() -> None:
         cursor.execute("BEGIN")
-        cursor.execute(lock)
+        cursor.execute(lock.execute, {"lock_gate_freeing": False})
         cursor.execute(claim.execute, values)
-        assert len(cursor.fetchall()) == PLACES
+        assert len(cursor.fetchall()) == PLACES + 2  # and what is said of all of them
         cursor.execute("COMMIT")
         cursor.execute(
             "UPDATE boxes SET capacity = capacity + %s", (PLACES,)

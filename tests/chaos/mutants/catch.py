@@ -32,6 +32,7 @@ from rtb.api.dispatcher import Dispatcher
 from rtb.api.epochs import Epochs
 from rtb.errors import RtbError
 from rtb.leader.reign import Reign
+from rtb.ledger import migrations
 from rtb.ledger.queries import QUERIES, Query
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move
@@ -61,6 +62,16 @@ def _sql(name: str, *changes: tuple[str, str]) -> Callable[[pytest.MonkeyPatch],
     return patch
 
 
+def _schema(old: str, new: str) -> Callable[[pytest.MonkeyPatch], None]:
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        shipped = list(migrations._files())
+        assert any(old in text for _, text in shipped), old
+        changed = [(name, text.replace(old, new)) for name, text in shipped]
+        monkeypatch.setattr(migrations, "_files", lambda: iter(changed))
+
+    return patch
+
+
 def _both(*patches: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
         for each in patches:
@@ -84,7 +95,7 @@ def _by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     conclude = Applier._conclude
 
     async def concluding(self: Applier, message: Any) -> None:
-        await self._books._flushes.run("UPDATE flights SET seen = epoch FROM epochs")
+        await self._books._moves.run("UPDATE flights SET seen = epoch FROM epochs")
         await conclude(self, message)
 
     monkeypatch.setattr(Applier, "_conclude", concluding)
@@ -138,7 +149,7 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Any]] = {
     "redelivered units are run": (_run_redelivered, redelivered),
     "no cap": (_no_cap, flood),
     "no gate": (
-        _both(_sql("lock_gate", (_GATE, "SELECT 1 FROM gate")), _sql("claim", (_LOCKED, "true"))),
+        _both(_sql("lock_gate", (_GATE, "SELECT 1 FROM gate")), _schema(_LOCKED, "true")),
         rival_claims,
     ),
 }  # fmt: skip

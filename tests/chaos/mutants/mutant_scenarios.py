@@ -203,22 +203,24 @@ async def flood(stand: Stand) -> None:
 async def rival_claims(stand: Stand) -> None:
     """Two APIs claim for one box at a time, and between their looks comes an order that goes first.
 
-    Somebody holds the rows that the first claim has picked: it has counted, and waits.
+    Somebody holds the counter that the first claim changes at last: it has counted, and waits.
     """
     books, _ = await books_with_a_unit(stand, claimed=False)
     rival = Books(stand.reactor, stand.database, key=2, random=Random(2).random)
     stand.sql("UPDATE boxes SET capacity = 1")
     holder = stand.connect()
     try:
+        stand.sql("INSERT INTO counters (kind, id) SELECT 'box', id FROM boxes")
         with holder.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM units FOR UPDATE")
+            cursor.execute("SELECT 1 FROM counters WHERE kind = 'box' FOR UPDATE")
         first = Deferred.fromCoroutine(books.claim("outbox", 9))
         waiting = (
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND datname = current_database()"
         )
         await stand.until(lambda: stand.sql(waiting) == [(1,)])
-        stand.sql("INSERT INTO orders (account_id, workload, priority) VALUES (1, 'default', 9)")
+        stand.sql("INSERT INTO accounts (name, weight) VALUES ('b', 2)")
+        stand.sql("INSERT INTO orders (account_id, workload) VALUES (2, 'default')")
         stand.sql("INSERT INTO units (order_id, name) VALUES (2, 'v')")
         second = Deferred.fromCoroutine(rival.claim("outbox", 9))
         await stand.until(lambda: second.called or stand.sql(waiting) == [(2,)])
