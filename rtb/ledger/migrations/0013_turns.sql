@@ -306,8 +306,9 @@ WITH heads AS MATERIALIZED (
     SELECT CASE WHEN count(*) = room THEN max((flying + 1) / weight) END AS key FROM heads
 ), places AS (
     SELECT h.account_id, h.flying, h.weight, h.served
+      -- Of each no more than are due before that key, but for what rounding may take off.
       FROM heads h, last, generate_series(
-               1, least(h.ready, room, (ceil(last.key * h.weight) - h.flying + 1)::bigint)) i
+               1, least(h.ready, room, floor(last.key * h.weight + 1e-6)::bigint - h.flying)) i
      ORDER BY (h.flying + i) / h.weight, h.served, h.account_id
      LIMIT room
 ), quotas AS MATERIALIZED (
@@ -322,7 +323,10 @@ WITH heads AS MATERIALIZED (
            WHERE o.account_id = q.account_id AND o.workload = w AND o.ready
            ORDER BY o.priority DESC, o.id
            LIMIT q.n) o, LATERAL (
-          SELECT c.ready FROM counters c WHERE c.kind = 'order' AND c.id = o.id OFFSET 0) c
+          -- An order that is ready has one unit at least, and that is often enough.
+          SELECT CASE WHEN q.n = 1 THEN 1
+                 ELSE (SELECT c.ready FROM counters c WHERE c.kind = 'order' AND c.id = o.id) END
+                 AS ready OFFSET 0) c
 )
 SELECT row_number() OVER (ORDER BY (l.flying + l.earlier + u.i) / l.weight, l.served, l.account_id),
        l.account_id, l.id, u.id
