@@ -146,25 +146,22 @@ class Applier:
     ) -> tuple[list[Verdict], list[Dead]]:
         """Apply *moves* and, where they free places, claim for them in the same transaction."""
         frees = any(move.kind not in (None, Kind.QUEUED) for move in moves)
-        most = self._dispatcher.begins() if frees else 0
-        if not most:
-            verdicts, dead = await self._move(ledger, moves, along)
-            await self._look_ahead(ledger, verdicts, reports)
-            self._dispatcher.kick()
-            return verdicts, dead
-        try:
-            turning = Deferred.fromCoroutine(self._books.turn(ledger, moves, along, most))
-            failpoint.hit("a5")
-            failpoint.hit("a8")
-            verdicts, claim = await turning
-        except (BadDataError, TooSlowError):
-            verdicts, dead = await self._move(ledger, moves, along)
-            await self._look_ahead(ledger, verdicts, reports)
-            self._dispatcher.kick()
-            return verdicts, dead
+        if frees and (most := self._dispatcher.begins()):
+            try:
+                turning = Deferred.fromCoroutine(self._books.turn(ledger, moves, along, most))
+                failpoint.hit("a5")
+                failpoint.hit("a8")
+                verdicts, claim = await turning
+            except (BadDataError, TooSlowError):
+                pass  # one of them is bad, or they are too many: piece by piece, without a claim
+            else:
+                await self._look_ahead(ledger, verdicts, reports)
+                self._dispatcher.claimed(claim)
+                return verdicts, self._judge(ledger, moves, verdicts)
+        verdicts, dead = await self._move(ledger, moves, along)
         await self._look_ahead(ledger, verdicts, reports)
-        self._dispatcher.claimed(claim)
-        return verdicts, self._judge(ledger, moves, verdicts)
+        self._dispatcher.kick()
+        return verdicts, dead
 
     async def _look_ahead(
         self, ledger: str, verdicts: Sequence[Verdict], reports: Sequence[Report]
