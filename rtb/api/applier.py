@@ -105,7 +105,7 @@ class Applier:
             # What an earlier leader said counts only while it leads.
             or any(self._leaders.get(report.box) != report.leader for report in reports)
         ):
-            _, dead = await self._turn(self.patience.ledger, self.patience.moves, None, [])
+            _, dead = await self._turn(self.patience.ledger, self.patience.moves, None)
             self.patience.keep("", [])
         current, along = await self._book_states(reports)
         failpoint.hit("a7")
@@ -126,9 +126,7 @@ class Applier:
             self.tally.stale += stale
             if can_wait:
                 moves, later = self.patience.sort(moves)
-            verdicts, bad = await self._turn(
-                ledger, moves, along, [report for report in reports if report.leader in current]
-            )
+            verdicts, bad = await self._turn(ledger, moves, along)
             along = None
             dead += bad
             if gone := {verdict.key for verdict in verdicts if not verdict.open}:
@@ -142,7 +140,7 @@ class Applier:
         return dead
 
     async def _turn(
-        self, ledger: str, moves: list[Move], along: Report | None, reports: Sequence[Report]
+        self, ledger: str, moves: list[Move], along: Report | None
     ) -> tuple[list[Verdict], list[Dead]]:
         """Apply *moves* and, where they free places, claim for them in the same transaction."""
         frees = any(move.kind not in (None, Kind.QUEUED) for move in moves)
@@ -155,24 +153,24 @@ class Applier:
             except (BadDataError, TooSlowError):
                 pass  # one of them is bad, or they are too many: piece by piece, without a claim
             else:
-                await self._look_ahead(ledger, verdicts, reports)
+                await self._look_ahead(ledger, verdicts, moves)
                 self._dispatcher.claimed(claim)
                 return verdicts, self._judge(ledger, moves, verdicts)
         verdicts, dead = await self._move(ledger, moves, along)
-        await self._look_ahead(ledger, verdicts, reports)
+        await self._look_ahead(ledger, verdicts, moves)
         self._dispatcher.kick()
         return verdicts, dead
 
     async def _look_ahead(
-        self, ledger: str, verdicts: Sequence[Verdict], reports: Sequence[Report]
+        self, ledger: str, verdicts: Sequence[Verdict], moves: Iterable[Move]
     ) -> None:
         """A leader names only what was claimed: an attempt unknown here was claimed in a future."""
         strange = {verdict.key for verdict in verdicts if not verdict.known}
         if not strange:
             return
-        for report in reports:
-            for key in strange.intersection(report.units):
-                await self._lineage.doubt(ledger, f"box {report.box} holds {key}")
+        for move in moves:
+            if move.holder is not None and move.key in strange:
+                await self._lineage.doubt(ledger, f"leader {move.holder} holds {move.key}")
                 self._stop_if_restored()
 
     def _stop_if_restored(self) -> None:

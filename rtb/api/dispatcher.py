@@ -26,10 +26,10 @@ from rtb.model.moves import Move
 from rtb.model.wire import Gave, Out, Unit, parts
 from rtb.pulse import Pulse
 
-__all__ = ["CLAIM_MOST", "Dispatcher"]
+__all__ = ["Dispatcher"]
 
 #: Attempts opened in one transaction: more only makes the gate's lock long, and the leader wait.
-CLAIM_MOST = 800
+_CLAIM_MOST = 800
 #: Seconds before it looks again after the ledger failed.
 _RETRY = 0.5
 #: Seconds that it waits at most for what is due, which may be in years.
@@ -102,7 +102,7 @@ class Dispatcher(Service):
         if not (self.running and self._client.can_publish):
             return 0
         failpoint.hit("a1")
-        return CLAIM_MOST
+        return _CLAIM_MOST
 
     def claimed(self, claim: Claim) -> None:
         """Publish what was claimed along with a flush, in the next turn of the reactor.
@@ -179,4 +179,4 @@ class Dispatcher(Service):
 
 def _is_more(claim: Claim) -> bool:
     """Is there another box to claim for, or more for this one?"""
-    return claim.boxes > 1 or claim.count == CLAIM_MOST
+    return claim.boxes > 1 or claim.count == _CLAIM_MOST

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import pytest_twisted
 from ledger_support import Ledger, open_attempts, report
 from twisted.internet.task import Clock
@@ -11,7 +12,7 @@ from twisted.internet.task import Clock
 from rtb.api.applier import Applier
 from rtb.api.metrics import Tally
 from rtb.broker.post import Post
-from rtb.ledger import Books
+from rtb.ledger import Books, LedgerUnavailableError
 from rtb.model.wire import Ended, Status, StatusKind, UnitKey
 
 
@@ -27,10 +28,17 @@ class _Silent:
         """Nothing."""
 
 
-def applier(books: Books, clock: Clock) -> Applier:
+class _Lineage:
+    problem = ""
+
+    async def doubt(self, ledger: str, why: str) -> None:
+        self.problem = why
+
+
+def applier(books: Books, clock: Clock, lineage: Any = None) -> Applier:
     nobody: Any = _Silent()
     return Applier(
-        nobody, books, Post("a"), nobody, nobody, nobody, nobody, lambda: None, Tally(),
+        nobody, books, Post("a"), nobody, nobody, nobody, lineage or nobody, lambda: None, Tally(),
         clock.seconds,
     )  # fmt: skip
 
@@ -77,3 +85,19 @@ async def test_what_a_leader_said_counts_though_its_successor_comes_next(
     await works.apply([first])
     assert ledger.statuses(one[0], two[0]) == ["queued", "waiting"]
     assert ledger.wrong_counts() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_attempt_of_a_future_is_noticed_though_it_waited(
+    books: Books, ledger: Ledger
+) -> None:
+    one, two = (unit.key for unit in await open_attempts(books, 2))
+    clock, lineage = Clock(), _Lineage()
+    works = applier(books, clock, lineage)
+    named = report(ledger=ledger.id, units=[(one[0], 7)])
+    await works.apply([named, said(ledger, StatusKind.SUCCESS, two)], can_wait=True)
+    assert works.patience
+    assert not lineage.problem
+    with pytest.raises(LedgerUnavailableError):
+        await works.apply([])
+    assert "7" in lineage.problem
