@@ -80,14 +80,14 @@ async def test_durations_are_counted_from_what_was_told(live_web: LiveWeb) -> No
     durations, lane = live_web.metrics.durations, live_web.books._person
     await durations.look()
     await lane.run(
-        """WITH told (kind, attempt, ago) AS (VALUES
-               ('claimed', 1, 90), ('queued', 1, 89), ('processing', 1, 86),
-               ('lost', 1, 60), ('claimed', 2, 58), ('success', 2, 0)),
+        """WITH told (kind, attempt, ago, claimed) AS (VALUES
+               ('queued', 1, 89, 90), ('processing', 1, 86, NULL),
+               ('lost', 1, 60, NULL), ('success', 2, 10, 58)),
            moved AS (UPDATE orders SET created_at = now() - interval '100 s',
                                        finished_at = now() - interval '3.5 s')
-           INSERT INTO events (unit_id, round, attempt, kind, who, at)
+           INSERT INTO events (unit_id, round, attempt, kind, who, at, claimed_at)
            SELECT u.id, 1, t.attempt, t.kind::event_kind, 'somebody',
-                  now() - make_interval(secs => t.ago)
+                  now() - make_interval(secs => t.ago), now() - make_interval(secs => t.claimed)
              FROM told t, units u"""
     )
     await durations.look()

@@ -420,7 +420,7 @@ async def test_a_flush_claims_for_the_places_that_it_frees(books: Books, ledger:
     assert [unit.unit for unit in claim.units] == [4, 5]
     assert (claim.ledger, claim.box, claim.leader, claim.boxes) == (ledger.id, "outbox", "l1", 1)
     assert ledger.one("SELECT sent + queued FROM counters WHERE kind = 'box'") == 3
-    assert ledger.one("SELECT count(DISTINCT at) FROM events WHERE unit_id IN (1, 2, 4, 5)") == 2
+    assert ledger.one("SELECT count(DISTINCT at) FROM history WHERE unit_id IN (1, 2, 4, 5)") == 2
     # Nothing is free, and nothing odd was said.
     vouched = [vouching(unit.key) for unit in claim.units]
     verdicts, claim = await books.turn(ledger.id, vouched, None, 99)
@@ -486,7 +486,7 @@ async def test_flushes_that_claim_keep_the_bound_beside_other_claims(
         open_units = open_units[3:] + mine.units + theirs.units + more.units
     bound = """SELECT max(n) FROM (
         SELECT sum(CASE WHEN kind = 'claimed' THEN 1 WHEN kind = 'success' THEN -1 END)
-               OVER (ORDER BY at, kind DESC) AS n FROM events) flow"""
+               OVER (ORDER BY id) AS n FROM history) flow"""
     assert ledger.one(bound) == 5
     assert ledger.one("SELECT count(*) FROM units WHERE status = 'success'") == 120
     assert ledger.wrong_counts() == []

@@ -59,7 +59,7 @@ async def test_what_is_queued_is_booked_with_its_end(books: Books, ledger: Ledge
     assert works.patience
     await works.apply([said(ledger, StatusKind.SUCCESS, one)], can_wait=True)
     assert ledger.kinds(one[0]) == ["claimed", "queued", "processing", "success"]
-    assert ledger.one("SELECT count(*) FROM events WHERE unit_id = %s", one[0]) == 2
+    assert ledger.one("SELECT count(*) FROM events WHERE unit_id = %s", one[0]) == 1
     assert ledger.statuses(two[0]) == ["sent"]
     # Nothing is said of anybody any more.
     clock.advance(0.1)

@@ -6,27 +6,36 @@ SELECT coalesce(max(id), 0), now() - interval '5 seconds' FROM events;
 -- were given out again. Told long enough ago that no transaction which is still open has told
 -- something before it. The last row says how far this came.
 WITH next AS MATERIALIZED (
-    SELECT id, unit_id, at, CASE WHEN started THEN 'processing' ELSE kind END AS kind
+    SELECT id, unit_id, attempt, at, claimed_at, started OR kind = 'processing' AS begun
       FROM events WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
 ), told AS MATERIALIZED (
     SELECT * FROM next
      WHERE id < (SELECT coalesce(min(id), 9223372036854775807) FROM next
                   WHERE at >= now() - interval '5 seconds')
 ), timed AS (
-    SELECT t.kind, before.kind AS former,
-           extract(epoch FROM t.at - coalesce(before.at, o.created_at))::float8 AS seconds
+    -- A wait is since what happened last.
+    SELECT 'claimed' AS kind, before.kind AS former,
+           extract(epoch FROM t.claimed_at - coalesce(before.at, o.created_at))::float8 AS seconds
       FROM told t
       LEFT JOIN LATERAL (
-          -- A wait is since what happened last; time in a job tracker is since it was given out.
           SELECT e.at, e.kind FROM events e
            WHERE e.unit_id = t.unit_id AND e.id < t.id
-             AND (t.kind = 'claimed' OR e.kind = 'claimed')
            ORDER BY e.id DESC LIMIT 1) before ON true
       LEFT JOIN units u ON u.id = t.unit_id AND before.at IS NULL
       LEFT JOIN orders o ON o.id = u.order_id
-     WHERE t.kind IN ('claimed', 'processing')
+     WHERE t.claimed_at IS NOT NULL
+    UNION ALL
+    -- Time in a job tracker is since it was given out.
+    SELECT 'processing', NULL,
+           extract(epoch FROM t.at - coalesce(t.claimed_at, given.claimed_at))::float8
+      FROM told t
+      LEFT JOIN LATERAL (
+          SELECT e.claimed_at FROM events e
+           WHERE t.claimed_at IS NULL AND e.unit_id = t.unit_id AND e.attempt = t.attempt
+             AND e.claimed_at IS NOT NULL) given ON true
+     WHERE t.begun
 )
-SELECT kind::text, former::text, width_bucket(seconds, %(bounds)s::float8[]), count(*), sum(seconds)
+SELECT kind, former::text, width_bucket(seconds, %(bounds)s::float8[]), count(*), sum(seconds)
   FROM timed WHERE seconds IS NOT NULL GROUP BY 1, 2, 3
 UNION ALL
 SELECT NULL, NULL, NULL, (SELECT count(*) FROM told),

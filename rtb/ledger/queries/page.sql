@@ -147,11 +147,11 @@ WITH o AS MATERIALIZED (
       FROM boxes b CROSS JOIN epochs e
       LEFT JOIN counters c ON c.kind = 'box' AND c.id = b.id
 ), age AS (
-    SELECT u.status, max(now() - e.at) AS oldest
-      FROM (SELECT unit_id FROM flights LIMIT 2000) f
+    SELECT u.status, max(now() - greatest(e.at, f.claimed_at)) AS oldest
+      FROM (SELECT unit_id, claimed_at FROM flights LIMIT 2000) f
       JOIN units u ON u.id = f.unit_id
-     CROSS JOIN LATERAL (
-         SELECT at FROM events WHERE unit_id = u.id ORDER BY id DESC LIMIT 1) e
+      LEFT JOIN LATERAL (
+         SELECT at FROM events WHERE unit_id = u.id ORDER BY id DESC LIMIT 1) e ON true
      GROUP BY u.status
 )
 SELECT g.going, t.waiting, t.sent, t.queued, t.processing, t.success, t.error, t.cancelled,

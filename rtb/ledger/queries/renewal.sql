@@ -15,7 +15,7 @@ SELECT g.ledger_id, g.restored_at IS NOT NULL, (SELECT count(*) FROM flights),
 -- that waits for one of these units finds its attempt closed.
 UPDATE gate SET claims = claims + 1;
 WITH locked AS MATERIALIZED (
-    SELECT id, round, attempt FROM units
+    SELECT id, status AS former, round, attempt FROM units
      WHERE id = ANY (ARRAY(SELECT unit_id FROM flights)) AND active IS NOT NULL
      ORDER BY id FOR UPDATE
 ), moved AS (
@@ -23,10 +23,12 @@ WITH locked AS MATERIALIZED (
        SET status = 'waiting', active = NULL, box_id = NULL, ready = u.held_at IS NULL
       FROM locked WHERE u.id = locked.id
 ), told AS (
-    INSERT INTO events (unit_id, round, attempt, kind, who, detail)
-    SELECT id, round, attempt, 'rescued', 'rtb ledger renew',
-           json_build_object('why', 'the ledger was restored to an earlier state')
-      FROM locked
+    INSERT INTO events (unit_id, round, attempt, kind, who, detail,
+                        claim_id, claimed_at, claimed_for)
+    SELECT l.id, l.round, l.attempt, 'rescued', 'rtb ledger renew',
+           json_build_object('why', 'the ledger was restored to an earlier state'),
+           f.claim_id, f.claimed_at, f.claimed_for
+      FROM locked l LEFT JOIN flights f ON f.unit_id = l.id AND l.former = 'sent'
 ), landed AS (
     DELETE FROM flights
 )

@@ -128,7 +128,7 @@ WITH errand AS MATERIALIZED (
              AND (e.prefix IS NULL OR starts_with(u.name, e.prefix))
            ORDER BY u.id LIMIT 5000) n
 ), locked AS MATERIALIZED (
-    SELECT u.id, u.attempt, u.round, u.active, u.box_id, l.next
+    SELECT u.id, u.status AS former, u.attempt, u.round, u.active, u.box_id, l.next
       FROM units u JOIN lifecycle l ON l.status = u.status AND l.kind = 'cancelled'
      WHERE u.id = ANY (ARRAY(SELECT id FROM chosen))
      ORDER BY u.id FOR UPDATE OF u
@@ -140,10 +140,13 @@ WITH errand AS MATERIALIZED (
 ), landed AS (
     DELETE FROM flights f USING locked l WHERE f.unit_id = l.id
 ), told AS (
-    INSERT INTO events (unit_id, round, attempt, kind, who, detail)
+    INSERT INTO events (unit_id, round, attempt, kind, who, detail,
+                        claim_id, claimed_at, claimed_for)
     SELECT l.id, l.round, l.attempt, 'cancelled', 'a person',
-           CASE WHEN e.why <> '' THEN json_build_object('why', e.why) END
-      FROM locked l, errand e ORDER BY l.id
+           CASE WHEN e.why <> '' THEN json_build_object('why', e.why) END,
+           f.claim_id, f.claimed_at, f.claimed_for
+      FROM errand e, locked l LEFT JOIN flights f ON f.unit_id = l.id AND l.former = 'sent'
+     ORDER BY l.id
 ), walked AS (
     UPDATE errands e
        SET position = coalesce((SELECT max(id) FROM chosen WHERE e.position >= 0),
