@@ -15,14 +15,13 @@ INSERT INTO accounts (name, weight)
 SELECT 'a' || i, 1 FROM generate_series(1, {accounts}) i;
 INSERT INTO orders (account_id, name, workload)
 SELECT 1 + i % {accounts}, 'o' || i, 'default' FROM generate_series(0, {orders} - 1) i;
-DROP INDEX units_ready, units_by_order;
+DROP INDEX units_by_order;
 ALTER TABLE units DROP CONSTRAINT units_order_id_name_key;
 ALTER TABLE units DROP CONSTRAINT units_pkey;
 INSERT INTO units (order_id, name)
 SELECT 1 + i / {each}, 'u' || i FROM generate_series(0, {units} - 1) i;
 ALTER TABLE units ADD PRIMARY KEY (id);
 ALTER TABLE units ADD UNIQUE (order_id, name);
-CREATE INDEX units_ready ON units (line, priority DESC, id) WHERE line IS NOT NULL;
 CREATE INDEX units_by_order ON units (order_id, id);
 INSERT INTO counters (kind, id, waiting, ready)
 SELECT 'order', o.id, {each}, {each} FROM orders o;

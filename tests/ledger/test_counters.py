@@ -114,6 +114,7 @@ def test_the_check_itself_sees_each_kind_of_error(ledger: Ledger) -> None:
         "UPDATE shares SET flying = 1",
         "DELETE FROM shares",
         "UPDATE orders SET finished_at = now()",
+        "UPDATE orders SET reached = 9",
         "INSERT INTO flights VALUES (1, 1, 1, 1, NULL, 1)",
         "UPDATE units SET attempt = 1; INSERT INTO events (unit_id, round, attempt, kind)"
         " SELECT id, 1, 1, 'claimed' FROM units",

@@ -54,6 +54,13 @@ SELECT format('finished order %s', o.id), (o.finished_at IS NOT NULL)::int, u.se
           FROM units GROUP BY order_id) u ON u.order_id = o.id
  WHERE (o.finished_at IS NOT NULL) <> u.settled
 UNION ALL
+SELECT format('line of order %s', o.id), cardinality(l.found), cardinality(l.ready)
+  FROM orders o, LATERAL (
+      SELECT ARRAY(SELECT id FROM rtb_line(o.id, o.reached, 1000000)) AS found,
+             ARRAY(SELECT id FROM units WHERE order_id = o.id AND ready
+                    ORDER BY priority DESC, id) AS ready) l
+ WHERE l.found <> l.ready
+UNION ALL
 SELECT format('flight of %s', coalesce(u.id, f.unit_id)), f.attempt, u.active
   FROM flights f FULL JOIN (SELECT * FROM units WHERE active IS NOT NULL) u
     ON u.id = f.unit_id AND u.active = f.attempt AND u.box_id = f.box_id

@@ -91,6 +91,11 @@ WRONG = {
            AND (o.finished_at IS NULL) <> EXISTS (
              SELECT FROM units u WHERE u.order_id = o.id
                 AND u.status IN ('waiting', 'sent', 'queued', 'processing'))""",
+    "lines": """
+        SELECT o.id FROM orders o
+         WHERE ARRAY(SELECT id FROM units WHERE order_id = o.id AND ready
+                      ORDER BY priority DESC, id)
+            <> ARRAY(SELECT l.id FROM rtb_line(o.id, o.reached, 1000000) l)""",
     "flights": """
         SELECT u.id FROM units u FULL JOIN flights f ON f.unit_id = u.id
          WHERE (u.active IS NOT NULL) IS DISTINCT FROM (f.unit_id IS NOT NULL)""",

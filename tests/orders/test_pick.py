@@ -81,7 +81,9 @@ async def test_the_pick_is_the_rule(ledger: Ledger, seed: int) -> None:
         box = random.choice(sorted(offers))
         room = random.choice((1, 2, 7, 25))
         expected: Any = oracle(ledger, room, offers[box])
-        picked = ledger.sql("SELECT * FROM rtb_pick(%s, %s)", room, offers[box])
+        picked = ledger.sql(
+            "SELECT rank, account_id, order_id, unit_id FROM rtb_pick(%s, %s)", room, offers[box]
+        )
         assert [row[0] for row in picked] == list(range(1, len(picked) + 1))
         assert [row[1:] for row in picked] == expected
         claim = await ledger.books.claim(box, room)

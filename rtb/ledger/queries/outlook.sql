@@ -44,8 +44,7 @@ SELECT workload FROM orders WHERE id = %(order)s;
 -- counted no further than to :most.
 WITH line AS MATERIALIZED (
     SELECT id, row_number() OVER (ORDER BY priority DESC, id) - 1 AS earlier
-      FROM (SELECT id, priority FROM units WHERE line = %(order)s
-             ORDER BY priority DESC, id LIMIT %(most)s) first
+      FROM rtb_line(%(order)s, (SELECT reached FROM orders WHERE id = %(order)s), %(most)s)
 )
 SELECT u.id, u.held_at IS NOT NULL,
        CASE WHEN u.not_before IS NOT NULL
