@@ -105,33 +105,38 @@ class Applier:
             # What an earlier leader said counts only while it leads.
             or any(self._leaders.get(report.box) != report.leader for report in reports)
         ):
-            _, dead = await self._turn(self.patience.ledger, self.patience.moves, None)
-            self.patience.keep("", [])
+            waits = list(self.patience.waiting.values())
+            _, dead = await self._turn(self.patience.ledger, waits, None)
+            self.patience.keep_none("")
         current, along = await self._book_states(reports)
         failpoint.hit("a7")
         closed: dict[str, list[UnitKey]] = defaultdict(list)
         if any(isinstance(message, Status) for message in messages):
             self.patience.stir()
         can_wait = can_wait and len(groups) == 1 and not self.patience.is_quiet
-        earlier, later = self.patience.moves, list[Move]()
-        for ledger, group in groups:
+        for number, (ledger, group) in enumerate(groups):
             said = [
                 message
                 for message in group
                 if isinstance(message, Status)
                 or (isinstance(message, Report) and message.leader in current)
             ]
-            moves, stale = fold(said, earlier)
-            earlier = []
+            moves, stale = fold(said, self.patience.waiting if number == 0 else {})
             self.tally.stale += stale
+            later: list[Move] = []
             if can_wait:
                 moves, later = self.patience.sort(moves)
+            elif number == 0:
+                moves = self.patience.all_with(moves)
             verdicts, bad = await self._turn(ledger, moves, along)
             along = None
             dead += bad
             if gone := {verdict.key for verdict in verdicts if not verdict.open}:
                 _note_closed(closed, gone, moves, reports)
-        self.patience.keep(groups[-1][0] if groups else "", later)
+            if can_wait:
+                self.patience.keep(ledger, moves, later)
+        if not can_wait:
+            self.patience.keep_none(groups[-1][0] if groups else "")
         await self._conclude(messages[-1] if messages else None)
         refused = {(report.box, report.leader) for report in reports} - {
             (report.box, report.leader) for report in reports if report.leader in current

@@ -1,4 +1,6 @@
-"""One streamed order on its way in: pieces from the reactor, lines and COPY in a thread.
+"""One streamed order on its way in: pieces from the reactor, lines and COPY in threads.
+
+While PostgreSQL takes some lines, the next ones are read.
 
 The pieces of the body wait here, a megabyte of them at most; whoever sends is held back beyond
 that. So memory stays flat however long the stream is.
@@ -12,7 +14,7 @@ from enum import Enum, auto
 from itertools import islice
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -80,6 +82,8 @@ class Upload:
         self._news: Deferred[None] | None = None
         self._outcome: Deferred[dict[str, Any]] = Deferred()
         self._fresh = True
+        #: What was read and is being loaded: one thing at a time, in the order of the lines.
+        self._under_way: Deferred[None] = succeed(None)
         self._faults: list[Fault] = []
         self._refused = 0
         #: Fires, never fails, when all of it is over.
@@ -120,16 +124,31 @@ class Upload:
         try:
             self._fresh = await self._threaded(self._loading.begin)
             while (data := await self._next()) is not None:
-                await self._threaded(lambda data=data: self._take(data))  # type: ignore[misc]
+                found = await self._threaded(lambda data=data: self._read(data))  # type: ignore[misc]
+                await self._load(found)
+            await self._under_way
             answer = await self._threaded(self._conclude)
         except Exception:
-            failure = Failure()
+            failure = await self._first_of(Failure())
             await self._threaded(self._loading.discard)
             self._end_badly(failure)
         else:
             self._phase = _Phase.OVER
             await self._threaded(self._loading.close)
             self._outcome.callback(answer)
+
+    async def _load(self, found: list[Row | Fault]) -> None:
+        """Begin to load *found* when what was read before is loaded."""
+        await self._under_way
+        self._under_way = self._threaded(lambda: self._add_all(iter(found)))
+
+    async def _first_of(self, failure: Failure) -> Failure:
+        """Return what went wrong with the lines that came first; nothing loads any more then."""
+        try:
+            await self._under_way
+        except Exception:
+            return Failure()
+        return failure
 
     def _end_badly(self, failure: Failure) -> None:
         early = self._phase is _Phase.COMING
@@ -160,10 +179,9 @@ class Upload:
 
     # ---- in the thread
 
-    def _take(self, data: bytes) -> None:
+    def _read(self, data: bytes) -> list[Row | Fault]:
         self._sum.update(data)
-        if self._fresh:
-            self._add_all(self._sheet.feed(data))
+        return list(self._sheet.feed(data)) if self._fresh else []
 
     def _add_all(self, found: Iterator[Row | Fault]) -> None:
         while some := list(islice(found, _ROWS)):

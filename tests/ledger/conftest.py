@@ -23,7 +23,8 @@ _EMPTY = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid();
 TRUNCATE gate, epochs, accounts, orders, units, again, flights, events, boxes, incarnations,
-         agents, counters, shares, errands, idempotency_keys, pruned, deeds, deeds_of_units, containers
+         agents, counters, shares, errands, idempotency_keys, pruned, deeds, deeds_of_units,
+         containers
 RESTART IDENTITY;
 INSERT INTO counters (kind, id) VALUES ('total', 0);
 """

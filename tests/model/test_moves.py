@@ -153,8 +153,13 @@ def test_who_began_is_remembered_where_somebody_else_tells_the_end() -> None:
 def test_what_was_folded_before_can_be_folded_on(messages: list[Report | News], at: int) -> None:
     whole, stale = fold(messages)
     first, before = fold(messages[:at])
-    moves, after = fold(messages[at:], first)
-    assert (moves, before + after) == (whole, stale)
+    known = {move.key: move for move in first}
+    moves, after = fold(messages[at:], known)
+    assert (list((known | {move.key: move for move in moves}).values()), before + after) == (
+        whole,
+        stale,
+    )
+    assert all(known.get(move.key, move) is move for move in moves), "changed in place"
 
 
 def test_only_a_success_has_a_result() -> None:

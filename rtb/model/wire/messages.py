@@ -64,7 +64,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 
 
-class Unit(msgspec.Struct, array_like=True, frozen=True):
+class Unit(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One unit, as it travels to the agent that runs it."""
 
     unit: _UnitId
@@ -90,7 +90,7 @@ class Unit(msgspec.Struct, array_like=True, frozen=True):
         return self.unit, self.attempt
 
 
-class Held(msgspec.Struct, array_like=True, frozen=True):
+class Held(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A unit that an agent holds."""
 
     unit: _UnitId
@@ -263,7 +263,7 @@ class StatusKind(StrEnum):
     HOLDING = "holding"
 
 
-class Ended(msgspec.Struct, array_like=True, frozen=True):
+class Ended(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One unit's news; which elements are used depends on the kind of its :class:`Status`."""
 
     unit: _UnitId
