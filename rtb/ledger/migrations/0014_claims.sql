@@ -107,6 +107,249 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- What `rtb_book` does, for moves of one order and in one box if any: most transactions are of these,
+-- and a few small statements cost them a third. False, and nothing is done: there are more.
+CREATE OR REPLACE FUNCTION rtb_book_one(deltas unit_delta[]) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    d unit_delta;
+    the_order bigint := deltas[1].order_id;
+    the_box bigint;
+    nothing counters := ROW('total', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL);
+    more counters := nothing;     -- of the order
+    in_box counters := nothing;
+    outcomes bigint := 0;
+    begun boolean := false;       -- there are more that wait
+    was record;
+    of_account counters;
+    of_order counters;
+    is_barred boolean;
+BEGIN
+    FOREACH d IN ARRAY deltas LOOP
+        IF d.order_id <> the_order OR d.box_id <> the_box THEN
+            RETURN false;
+        END IF;
+        the_box := coalesce(the_box, d.box_id);
+        IF d.status = 'sent' THEN
+            more.sent := more.sent + d.n;
+        ELSIF d.status = 'queued' THEN
+            more.queued := more.queued + d.n;
+        ELSIF d.status = 'processing' THEN
+            more.processing := more.processing + d.n;
+        ELSIF d.status = 'waiting' THEN
+            more.waiting := more.waiting + d.n;
+            begun := begun OR d.n > 0;
+        ELSIF d.status = 'success' THEN
+            more.success := more.success + d.n;
+            outcomes := outcomes + greatest(d.n, 0);
+        ELSIF d.status = 'error' THEN
+            more.error := more.error + d.n;
+            outcomes := outcomes + greatest(d.n, 0);
+        ELSE
+            more.cancelled := more.cancelled + d.n;
+        END IF;
+        IF d.ready THEN
+            more.ready := more.ready + d.n;
+        END IF;
+    END LOOP;
+    -- What is in flight is in a box, and nothing else is.
+    in_box.sent := more.sent;
+    in_box.queued := more.queued;
+    in_box.processing := more.processing;
+
+    SELECT account_id, workload, state IN ('open', 'cancelling') AS visible INTO was
+      FROM orders WHERE id = the_order;
+    IF was.visible THEN
+        PERFORM rtb_count('total', 0, more, 0, outcomes);
+        of_account := rtb_count('account', was.account_id, more, 0, outcomes);
+    END IF;
+    IF the_box IS NOT NULL THEN
+        PERFORM rtb_count('box', the_box, in_box, 0, 0);
+    END IF;
+    of_order := rtb_count('order', the_order, more, more.ready, outcomes);
+    IF NOT was.visible THEN
+        RETURN true;
+    END IF;
+
+    SELECT barred INTO is_barred FROM orders WHERE id = the_order;
+    IF more.ready > 0 THEN
+        INSERT INTO shares (account_id, workload, weight, served, served_at)
+        SELECT was.account_id, was.workload, a.weight,
+               coalesce((SELECT max(served) FROM shares WHERE account_id = a.id), 0),
+               (SELECT max(served_at) FROM shares WHERE account_id = a.id)
+          FROM accounts a WHERE a.id = was.account_id
+        ON CONFLICT (account_id, workload) DO NOTHING;
+    END IF;
+    IF more.sent > 0 THEN
+        UPDATE shares
+           SET ready = ready + CASE WHEN workload = was.workload AND NOT is_barred
+                                    THEN more.ready ELSE 0 END,
+               flying = of_account.sent + of_account.queued + of_account.processing,
+               served = (SELECT claims FROM gate), served_at = now()
+         WHERE account_id = was.account_id;
+    ELSIF more.ready <> 0 OR more.sent + more.queued + more.processing <> 0 THEN
+        UPDATE shares
+           SET ready = ready + CASE WHEN workload = was.workload AND NOT is_barred
+                                    THEN more.ready ELSE 0 END,
+               flying = of_account.sent + of_account.queued + of_account.processing
+         WHERE account_id = was.account_id;
+    END IF;
+    IF begun OR of_order.ready = 0
+       OR of_order.waiting + of_order.sent + of_order.queued + of_order.processing = 0 THEN
+        UPDATE orders
+           SET finished_at = CASE WHEN of_order.waiting + of_order.sent + of_order.queued
+                                       + of_order.processing = 0
+                                  THEN coalesce(finished_at, now()) END,
+               ready = NOT barred AND of_order.ready > 0
+         WHERE id = the_order
+           AND ((finished_at IS NULL) = (of_order.waiting + of_order.sent + of_order.queued
+                                         + of_order.processing = 0)
+                OR ready <> (NOT barred AND of_order.ready > 0));
+    END IF;
+    RETURN true;
+END $$;
+
+-- Keeps counters, shares and orders exact, in the moving transaction. Units are locked by now; the
+-- counters follow, the total first: whoever has it may book more than once in a transaction, as a
+-- flush does that claims, and nobody can hold what it comes to then and wait for the total. Whoever
+-- writes a share, or bars or finishes an order, holds the counter of its account or order, so those
+-- need no order of their own: each statement here has a snapshot of its own, and those after the
+-- counters see what their holders committed.
+CREATE OR REPLACE FUNCTION rtb_book(deltas unit_delta[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    touched bigint[];   -- accounts
+    claimed bigint[];   -- accounts of which something was claimed
+    more boolean;       -- there are units that became ready
+    turning bigint[];   -- orders that may begin, end, or have nothing ready any more
+BEGIN
+    IF cardinality(deltas) = 0 OR rtb_book_one(deltas) THEN
+        RETURN;
+    END IF;
+    WITH moved AS MATERIALIZED (
+        SELECT d.order_id, d.box_id, d.status, d.ready, d.n, o.account_id,
+               o.state IN ('open', 'cancelling') AS visible
+          FROM unnest(deltas) d JOIN orders o ON o.id = d.order_id
+    ), counted AS (
+        INSERT INTO counters AS c
+            (kind, id, waiting, sent, queued, processing, success, error, cancelled, ready,
+             pace, paced_at, begun_at)
+        SELECT k.kind, k.id,
+               coalesce(sum(n) FILTER (WHERE status = 'waiting'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'sent'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'queued'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'processing'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'success'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'error'), 0),
+               coalesce(sum(n) FILTER (WHERE status = 'cancelled'), 0),
+               coalesce(sum(n) FILTER (WHERE ready AND k.kind = 'order'), 0),
+               coalesce(sum(n) FILTER (WHERE status IN ('success', 'error') AND n > 0), 0)
+                   / rtb_tau(),
+               clock_timestamp(), NULL
+          FROM moved, LATERAL (VALUES
+              -- Of what still loads, only the order itself knows.
+              ('account'::counter_kind, account_id, visible), ('box', box_id, box_id IS NOT NULL),
+              ('order', order_id, true), ('total', 0, visible)) k (kind, id, counts)
+         WHERE k.counts
+         GROUP BY k.kind, k.id
+         ORDER BY k.kind <> 'total', k.kind, k.id
+        ON CONFLICT (kind, id) DO UPDATE SET
+            waiting = c.waiting + EXCLUDED.waiting,
+            sent = c.sent + EXCLUDED.sent,
+            queued = c.queued + EXCLUDED.queued,
+            processing = c.processing + EXCLUDED.processing,
+            success = c.success + EXCLUDED.success,
+            error = c.error + EXCLUDED.error,
+            cancelled = c.cancelled + EXCLUDED.cancelled,
+            ready = c.ready + EXCLUDED.ready,
+            pace = CASE WHEN EXCLUDED.pace = 0 THEN c.pace ELSE EXCLUDED.pace + c.pace * exp(-least(
+                       extract(epoch FROM EXCLUDED.paced_at - c.paced_at) / rtb_tau(), 100)) END,
+            paced_at = CASE WHEN EXCLUDED.pace = 0 THEN c.paced_at ELSE EXCLUDED.paced_at END,
+            begun_at = CASE WHEN EXCLUDED.pace = 0 THEN c.begun_at
+                            WHEN c.begun_at IS NULL
+                                 OR c.paced_at < EXCLUDED.paced_at - make_interval(secs => 60)
+                            THEN EXCLUDED.paced_at - make_interval(secs => 1)
+                            ELSE c.begun_at END
+        RETURNING kind, id, ready = 0 OR waiting + sent + queued + processing = 0 AS done
+    )
+    SELECT array_agg(DISTINCT account_id),
+           array_agg(DISTINCT account_id) FILTER (WHERE status = 'sent' AND n > 0),
+           bool_or(m.ready AND n > 0),
+           array_agg(DISTINCT order_id) FILTER (WHERE status = 'waiting' AND n > 0 OR c.done)
+      INTO touched, claimed, more, turning
+      FROM moved m JOIN counted c ON c.kind = 'order' AND c.id = m.order_id
+     WHERE visible;
+    IF touched IS NULL THEN
+        RETURN;
+    END IF;
+
+    IF more THEN
+        -- All shares of an account say the same of it, also one that begins later than the others.
+        INSERT INTO shares (account_id, workload, weight, served, served_at)
+        SELECT DISTINCT o.account_id, o.workload, a.weight,
+               coalesce((SELECT max(x.served) FROM shares x WHERE x.account_id = a.id), 0),
+               (SELECT max(x.served_at) FROM shares x WHERE x.account_id = a.id)
+          FROM unnest(turning) t (id)
+          JOIN orders o ON o.id = t.id
+          JOIN accounts a ON a.id = o.account_id
+        ON CONFLICT (account_id, workload) DO NOTHING;
+    END IF;
+
+    -- A share is written only when it changes: what goes from one flying status to another changes
+    -- none, and each version of a row that nobody needs makes the pick's index longer.
+    UPDATE shares s
+       SET ready = s.ready + n.ready,
+           flying = n.flying,
+           served = CASE WHEN n.claimed THEN g.claims ELSE s.served END,
+           served_at = CASE WHEN n.claimed THEN now() ELSE s.served_at END
+      FROM gate g, (
+          SELECT x.account_id, x.workload, c.sent + c.queued + c.processing AS flying,
+                 coalesce(r.n, 0) AS ready,
+                 coalesce(x.account_id = ANY (claimed), false) AS claimed
+            FROM unnest(touched) t (id)
+            JOIN counters c ON c.kind = 'account' AND c.id = t.id
+            JOIN shares x ON x.account_id = t.id
+            LEFT JOIN (
+                SELECT o.account_id, o.workload, sum(d.n) AS n
+                  FROM unnest(deltas) d JOIN orders o ON o.id = d.order_id
+                 WHERE d.ready AND NOT o.barred
+                 GROUP BY o.account_id, o.workload) r
+              ON r.account_id = x.account_id AND r.workload = x.workload) n
+     WHERE s.account_id = n.account_id AND s.workload = n.workload
+       AND (n.ready <> 0 OR n.claimed OR s.flying <> n.flying);
+
+    IF turning IS NOT NULL THEN
+        UPDATE orders o
+           SET finished_at = CASE WHEN c.waiting + c.sent + c.queued + c.processing = 0
+                                  THEN coalesce(o.finished_at, now()) END,
+               ready = NOT o.barred AND c.ready > 0
+          FROM counters c
+         WHERE o.id = ANY (turning) AND c.kind = 'order' AND c.id = o.id
+           AND ((o.finished_at IS NULL) = (c.waiting + c.sent + c.queued + c.processing = 0)
+                OR o.ready <> (NOT o.barred AND c.ready > 0));
+    END IF;
+END $$;
+
+-- Makes a loaded order visible.
+CREATE OR REPLACE FUNCTION rtb_open_order(the_order bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    the_account bigint := (SELECT account_id FROM orders WHERE id = the_order);
+    loaded bigint;
+BEGIN
+    PERFORM FROM counters WHERE kind = 'total' AND id = 0 FOR UPDATE;
+    INSERT INTO counters (kind, id) VALUES ('account', the_account) ON CONFLICT DO NOTHING;
+    PERFORM FROM counters WHERE kind = 'account' AND id = the_account FOR UPDATE;
+    SELECT waiting INTO loaded FROM counters WHERE kind = 'order' AND id = the_order FOR UPDATE;
+    IF loaded IS NULL THEN
+        RAISE EXCEPTION 'an order has at least one unit' USING ERRCODE = 'RT422';
+    END IF;
+    UPDATE counters SET waiting = waiting + loaded
+     WHERE kind = 'account' AND id = the_account;
+    UPDATE counters SET waiting = waiting + loaded WHERE kind = 'total';
+    UPDATE orders SET state = 'open', created_at = now() WHERE id = the_order AND state = 'loading';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the order was cancelled while it loaded' USING ERRCODE = 'RT409';
+    END IF;
+END $$;
+
 -- The pick: the :room units that go next over :kinds of work, in fair order. The first accounts in
 -- fair order are the first rows of an index; of each, its first orders with ready units; of those,
 -- exactly as many units as the account gets. It opens at most :room accounts, orders and units.
