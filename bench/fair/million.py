@@ -126,7 +126,7 @@ async def cancelled_at_half(line: Line) -> int:
     else:
         status = 201
     if status != 409:
-        raise SystemExit("a cancelled order was placed")
+        raise SystemExit(f"a cancelled order was placed: {status}")
     query = "SELECT count(*) FROM units WHERE order_id = %s"
     for _ in range(600):
         if not line.sql(query, loading[0]["id"])[0][0]:

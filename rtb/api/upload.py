@@ -126,7 +126,7 @@ class Upload:
             while (data := await self._next()) is not None:
                 found = await self._threaded(lambda data=data: self._read(data))  # type: ignore[misc]
                 await self._load(found)
-            await self._under_way
+            await self._loaded()
             answer = await self._threaded(self._conclude)
         except Exception:
             failure = await self._first_of(Failure())
@@ -139,13 +139,18 @@ class Upload:
 
     async def _load(self, found: list[Row | Fault]) -> None:
         """Begin to load *found* when what was read before is loaded."""
-        await self._under_way
+        await self._loaded()
         self._under_way = self._threaded(lambda: self._add_all(iter(found)))
+
+    async def _loaded(self) -> None:
+        """Wait for what is being loaded; what went wrong with it is raised once."""
+        under_way, self._under_way = self._under_way, succeed(None)
+        await under_way
 
     async def _first_of(self, failure: Failure) -> Failure:
         """Return what went wrong with the lines that came first; nothing loads any more then."""
         try:
-            await self._under_way
+            await self._loaded()
         except Exception:
             return Failure()
         return failure
