@@ -9,6 +9,7 @@ that. So memory stays flat however long the stream is.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 from itertools import islice
@@ -27,8 +28,8 @@ __all__ = ["Aborted", "Upload"]
 #: Bytes that are worth a batch, and that may wait.
 _BATCH = 256 * 1024
 _FULL = 1024 * 1024
-#: Units that are loaded in one transaction.
-_ROWS = 10_000
+#: Units that are loaded in one transaction: all of a batch, if they are only names.
+_ROWS = 20_000
 _T = TypeVar("_T")
 
 #: Runs something blocking in a thread, and fires with what it returns.
@@ -76,7 +77,7 @@ class Upload:
         self._refuse = refuse
         self._sum = hashlib.sha256(about)
         self._phase = _Phase.COMING
-        self._pieces: list[bytes] = []
+        self._pieces: deque[bytes] = deque()
         self._size = 0
         self._held_back = False
         self._news: Deferred[None] | None = None
@@ -174,13 +175,16 @@ class Upload:
             raise Aborted
         if self._phase is _Phase.ENDED and not self._pieces:
             return None
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
-        if self._held_back:
+        taken: list[bytes] = []
+        wanted = _BATCH
+        while self._pieces and wanted > 0:
+            taken.append(self._pieces.popleft())
+            wanted -= len(taken[-1])
+            self._size -= len(taken[-1])
+        if self._held_back and self._size < _FULL:
             self._held_back = False
             self._hold_back(False)
-        return data
+        return b"".join(taken)
 
     # ---- in the thread
 

@@ -204,7 +204,7 @@ async def test_a_key_places_once(api: Line) -> None:
     slow = await sender(api)
     slow.begin(Idempotency_Key="s")
     slow.send(_lines(50_000))
-    await until(api, "SELECT 1 FROM units WHERE name = 'u49999'")
+    await until(api, "SELECT 1 FROM units WHERE name = 'u20000'")
     for kind in ("text/plain", "application/json"):
         said = await post(api, "/orders", body, Content_Type=kind, Idempotency_Key="s")
         assert said[0] == 409, said
