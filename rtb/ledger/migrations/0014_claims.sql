@@ -86,24 +86,31 @@ $$;
 -- The old status comes from the rows that were really replaced, never from a self-join: two
 -- overlapping flushes cannot leave a counter wrong.
 CREATE OR REPLACE FUNCTION rtb_units_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    deltas unit_delta[];
+    are_again boolean;
+    are_ready boolean;
 BEGIN
+    SELECT ARRAY(
+               SELECT ROW(order_id, box_id, status, ready, sum(n))::unit_delta
+                 FROM (SELECT order_id, box_id, status, ready, 1 AS n FROM fresh
+                       UNION ALL
+                       SELECT order_id, box_id, status, ready, -1 FROM former) moved
+                GROUP BY order_id, box_id, status, ready HAVING sum(n) <> 0),
+           EXISTS (SELECT FROM again), EXISTS (SELECT FROM fresh WHERE ready)
+      INTO deltas, are_again, are_ready;
     -- Whoever moves a unit holds its lock, and so its row in `again`.
-    IF EXISTS (SELECT FROM again) THEN
+    IF are_again THEN
         DELETE FROM again WHERE ctid = ANY (ARRAY(
             SELECT a.ctid FROM former f, LATERAL (
                 SELECT ctid FROM again
                  WHERE order_id = f.order_id AND rank = -f.priority AND unit_id = f.id OFFSET 0) a
              WHERE f.ready));
     END IF;
-    IF EXISTS (SELECT FROM fresh WHERE ready) THEN
+    IF are_ready THEN
         INSERT INTO again SELECT order_id, -priority, id FROM fresh WHERE ready;
     END IF;
-    PERFORM rtb_book(ARRAY(
-        SELECT ROW(order_id, box_id, status, ready, sum(n))::unit_delta
-          FROM (SELECT order_id, box_id, status, ready, 1 AS n FROM fresh
-                UNION ALL
-                SELECT order_id, box_id, status, ready, -1 FROM former) moved
-         GROUP BY order_id, box_id, status, ready HAVING sum(n) <> 0));
+    PERFORM rtb_book(deltas);
     RETURN NULL;
 END $$;
 
