@@ -62,7 +62,8 @@ async def _populate(ledger: Ledger, random: Random) -> None:
             await ledger.verbs.change(order, verb, priority=3)
         elif verb is not None:
             chosen = Filter(prefix=f"u{random.randint(0, 2)}")
-            await ledger.verbs.change_units(order, verb, chosen, 1, priority=random.randint(-2, 2))
+            priority = random.choice((-(2**15), -2, -1, 0, 1, 2, 2**15 - 1))
+            await ledger.verbs.change_units(order, verb, chosen, 1, priority=priority)
     await ledger.follow()
 
 
@@ -122,3 +123,24 @@ async def test_a_held_order_takes_back_its_units_without_offering_them(ledger: L
     await ledger.verbs.change(order, Verb.RELEASE)
     ledger.check()
     assert len((await ledger.books.claim("one", 40)).units) == 10
+
+
+@pytest_twisted.ensureDeferred
+async def test_units_go_by_their_priority_from_the_lowest_to_the_highest(ledger: Ledger) -> None:
+    await ledger.books.set_going(True)
+    await ledger.box("one", 40)
+    order = await ledger.place(6)
+    for unit, priority in ((2, -(2**15)), (3, 2**15 - 1), (4, -1), (6, 1)):
+        chosen = Filter(unit=unit)
+        await ledger.verbs.change_units(order, Verb.PRIORITY, chosen, 1, priority=priority)
+    await ledger.follow()
+    ledger.check()
+    claimed = [unit for _ in range(3) for unit in (await ledger.books.claim("one", 2)).units]
+    assert [unit.unit for unit in claimed] == [3, 6, 1, 5, 4, 2]
+    # What comes back goes by it, too, also where its order has got past it.
+    await ledger.say(Kind.RETURNED, [unit.key for unit in claimed])
+    ledger.check()
+    again = await ledger.books.claim("one", 9)
+    assert [unit.unit for unit in again.units] == [3, 6, 1, 5, 4, 2]
+    ledger.check()
+    assert ledger.sql("SELECT count(*) FROM again") == [(0,)]

@@ -45,7 +45,7 @@ SELECT f.claim_id * 4 + 3, f.unit_id, f.claimed_at, u.round, f.attempt, 'claimed
 -- claim's update is heap-only, given room: a batch takes all units of a page at once.
 CREATE TABLE again (
     order_id bigint NOT NULL,
-    rank smallint NOT NULL,  -- the lower goes first: less its priority
+    rank integer NOT NULL,  -- the lower goes first: less its priority
     unit_id bigint NOT NULL,
     PRIMARY KEY (order_id, rank, unit_id)
 ) WITH (fillfactor = 50);
@@ -53,7 +53,7 @@ ALTER TABLE orders ADD COLUMN reached bigint NOT NULL DEFAULT 0;
 UPDATE orders o
    SET reached = coalesce((SELECT min(u.id) - 1 FROM units u WHERE u.line = o.id), 0)
  WHERE o.ready;
-INSERT INTO again SELECT order_id, -priority, id FROM units WHERE ready AND priority <> 0;
+INSERT INTO again SELECT order_id, -priority::integer, id FROM units WHERE ready AND priority <> 0;
 ALTER TABLE units DROP COLUMN line;
 ALTER TABLE units SET (fillfactor = 50);
 
@@ -104,11 +104,12 @@ BEGIN
         DELETE FROM again WHERE ctid = ANY (ARRAY(
             SELECT a.ctid FROM former f, LATERAL (
                 SELECT ctid FROM again
-                 WHERE order_id = f.order_id AND rank = -f.priority AND unit_id = f.id OFFSET 0) a
+                 WHERE order_id = f.order_id AND rank = -f.priority::integer AND unit_id = f.id
+                OFFSET 0) a
              WHERE f.ready));
     END IF;
     IF are_ready THEN
-        INSERT INTO again SELECT order_id, -priority, id FROM fresh WHERE ready;
+        INSERT INTO again SELECT order_id, -priority::integer, id FROM fresh WHERE ready;
     END IF;
     PERFORM rtb_book(deltas);
     RETURN NULL;
