@@ -62,6 +62,9 @@ def tables() -> dict[str, Table]:
                     word, _, column = entry.partition("ADD COLUMN ")
                     if not word and column:
                         _add(found[name], column, said)
+                    elif entry.startswith("DROP COLUMN "):
+                        gone = entry.removeprefix("DROP COLUMN ")
+                        found[name].columns = [c for c in found[name].columns if c[0] != gone]
     return found
 
 

@@ -6,7 +6,9 @@ SELECT o.state, c.waiting, c.sent, c.queued, c.processing, c.success, c.error, c
  WHERE o.id = %(order)s;
 
 -- name: cancel_order
--- From here on none of its units is picked; those that have not settled follow.
+-- From here on none of its units is picked; those that have not settled follow. Errands come before
+-- counters, as they do for whoever follows one.
+SELECT FROM errands WHERE order_id = %(order)s ORDER BY id FOR UPDATE;
 SELECT rtb_lock_order(%(order)s);
 WITH marked AS (
     UPDATE orders SET state = 'cancelling', held_at = NULL, held_why = NULL, not_before = NULL
@@ -240,6 +242,7 @@ SELECT e.id, (SELECT count(*) FROM gone) < 5000, (SELECT count(*) FROM gone), '[
 
 -- name: end_errand
 -- All its units have followed. A cancelled order is like any other settled one from now on.
+SELECT FROM errands WHERE id = %(errand)s FOR UPDATE;
 SELECT rtb_lock_order(order_id) FROM errands WHERE id = %(errand)s AND whole;
 WITH ended AS (
     DELETE FROM errands WHERE id = %(errand)s RETURNING order_id, verb, whole
