@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from ledger_support import Ledger, connect, together
+from ledger_support import Ledger, connect, lead, move, order, together
 
-from rtb.ledger import SchemaError
+from rtb.ledger import Books, SchemaError, migrations
 from rtb.ledger.migrations import migrate
-from rtb.model.lifecycle import CLOSING, MOVES
+from rtb.model.lifecycle import CLOSING, MOVES, Kind
 from rtb.settings import Database
 
 
@@ -131,3 +131,44 @@ async def test_a_backlog_of_nothing(reactor: Any, database: Database) -> None:
     # It was the first start: a later one does not fill it either.
     await migrate(reactor, database, seed_count=100)
     assert rows(database, "SELECT count(*) FROM orders") == [(0,)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_waits_and_what_is_in_flight_is_there_after_an_upgrade(
+    reactor: Any, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the schema in which a claim had a row of history and an index said what is ready."""
+    with monkeypatch.context() as earlier:
+        shipped = [file for file in migrations._files() if file[0] < "0014"]
+        earlier.setattr(migrations, "_files", lambda: iter(shipped))
+        await migrate(reactor, database)
+    before = Books(reactor, database, key=1, random=lambda: 0.5)
+    await lead(before, capacity=50)
+    await before.place(order(40))
+    await before.set_going(True)
+    flying = [unit.key for unit in (await before.claim(None, 20)).units]
+    rows(database, "UPDATE units SET priority = 1 WHERE id = 30")
+    before.close()
+
+    assert await migrate(reactor, database) == ["0014_claims.sql"]
+
+    connection = connect(database)
+    ledger, after = (
+        Ledger(database, connection),
+        Books(reactor, database, key=2, random=lambda: 0.5),
+    )
+    try:
+        assert ledger.wrong_counts() == []
+        ended = [move(key, Kind.SUCCESS, queued=True, started=True) for key in flying[:19]]
+        back = move(flying[19], Kind.RETURNED, why="drained")
+        assert await after.apply(ledger.id, [*ended, back]) == []
+        assert ledger.kinds(1) == ["claimed", "queued", "processing", "success"]
+        queued = "SELECT DISTINCT who FROM history WHERE kind = 'queued'"
+        assert ledger.one(queued) == "outbox", "by the box that it was claimed for"
+        claimed = (await after.claim(None, 5)).units
+        assert [unit.unit for unit in claimed] == [30, 20, 21, 22, 23]
+        assert ledger.kinds(20) == ["claimed", "returned", "claimed"]
+        assert ledger.wrong_counts() == []
+    finally:
+        after.close()
+        connection.close()
