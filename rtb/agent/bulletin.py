@@ -28,6 +28,9 @@ __all__ = ["Bulletin"]
 #: waits, too, what tells of no slot that the leader could miss; not longer, since units count
 #: against N until the leader knows that they started.
 _PER_HELD = 5e-6
+#: What tells of no slot that the leader could miss waits at least so long. Until then, broker and
+#: leader would take the time from the news of a unit for which somebody may wait.
+_LEAST = 0.004
 
 
 class Bulletin:
@@ -71,7 +74,7 @@ class Bulletin:
         if self._timer is None:
             self._since = now
         self._wait_no_more()
-        left = self._since + len(self._slots) * _PER_HELD - now
+        left = self._since + max(len(self._slots) * _PER_HELD, _LEAST) - now
         if left > 0:
             self._timer = self._reactor.callLater(left, self._due)
         else:

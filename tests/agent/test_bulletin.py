@@ -89,8 +89,9 @@ def test_the_next_state_waits_for_the_last_one(box: Said) -> None:
 
 def test_what_was_taken_is_said_a_moment_later(box: Said) -> None:
     box.take(1, 2, 3)
+    box.clock.advance(3e-3)
     assert box.said() == []
-    box.clock.advance(1e-3)
+    box.clock.advance(2e-3)
     assert box.said() == [(3, 0)]
 
 
@@ -101,21 +102,20 @@ def test_what_came_and_left_meanwhile_is_never_named(box: Said) -> None:
     for one in held:
         box.slots.remove(one.unit.key)
     box.bulletin.changed()
-    assert box.said() == [(0, 0)], "and at once: it costs nothing"
     box.clock.advance(1.0)
-    assert box.said() == []
+    assert box.said() == [(0, 0)]
 
 
 def test_changes_put_it_off_no_longer_than_the_first_of_them_may_wait(box: Said) -> None:
     first = box.take(1, 2, 3, 4)
     for _ in range(100):
-        box.clock.advance(1e-6)
+        box.clock.advance(5e-5)
         box.bulletin.changed()
     assert box.said() == [(4, 0)]
     assert not box.slots.leader_may_miss_one
     box.end(*first)
     box.confirm()
-    box.clock.advance(1e-3)
+    box.clock.advance(5e-3)
     assert box.said() == [(4, 4)]
 
 
