@@ -98,22 +98,25 @@ class Dispatcher(Service):
             self._wakes.kick()
 
     def begins(self) -> int:
-        """Return how many units whoever applies a flush may claim in its transaction; 0: none."""
+        """Return how many units may be claimed now, also along with other changes; 0: none."""
         if not (self.running and self._client.can_publish):
             return 0
         failpoint.hit("a1")
         return _CLAIM_MOST
 
     def claimed(self, claim: Claim) -> None:
+        """Publish what was claimed along with another change."""
+        self._said = ""
+        self._publish(claim)
+        if _is_more(claim):
+            self.kick()
+
+    def claimed_by_flush(self, claim: Claim) -> None:
         """Publish what was claimed along with a flush, in the next turn of the reactor.
 
         So the next flush is on its way to the ledger before, and neither waits for the other.
         """
-        self._said = ""
-        if claim.count:
-            self._reactor.callLater(0, self._publish, claim)
-        if _is_more(claim):
-            self.kick()
+        self._reactor.callLater(0, self.claimed, claim)
 
     async def _top_up(self) -> None:
         while most := self.begins():

@@ -129,17 +129,35 @@ class Books:
         :param closed: the account must be there already
         :raises RefusedError: placed before, placed at this moment, no such account, over its cap
         """
-        values = {
-            **order_values(order),
-            "key": key,
-            "fingerprint": fingerprint,
-            "closed": closed,
-            "names": texts([unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)]),
-            "payloads": texts([_payload(unit.payload) for unit in order.units]),
-        }
-        rows = await self._orders.run_prepared((QUERIES["place"], values))
+        rows = await self._orders.run_prepared(_placing(order, key, fingerprint, closed))
         answer: dict[str, Any] = msgspec.json.decode(rows[0][0])
         return answer
+
+    async def place_and_claim(
+        self,
+        order: NewOrder,
+        most: int,
+        *,
+        key: str | None = None,
+        fingerprint: str = "",
+        closed: bool = False,
+    ) -> tuple[dict[str, Any], Claim]:
+        """Book *order* as :meth:`place` does, and claim as :meth:`claim` does for any box.
+
+        In one transaction: the first units of an order wait for no second one. It takes its turn
+        among claims and flushes, so it is for small orders, while these are idle.
+        """
+        lock, claim = self._claiming(None, most, placing=True)
+        rows = await self._moves.run_prepared(
+            lock, _placing(order, key, fingerprint, closed), claim
+        )
+        answer: dict[str, Any] = msgspec.json.decode(rows[0][4])
+        return answer, read_claim(rows)
+
+    @property
+    def is_idle(self) -> bool:
+        """Is nothing being claimed or applied at this moment?"""
+        return self._moves.state == "idle"
 
     async def set_going(self, going: bool) -> None:
         """Let claims begin, or end."""
@@ -162,13 +180,19 @@ class Books:
 
         Without one, for the box that has the most room of all that there is something for.
         """
-        rows = await self._moves.run_prepared(*self._claiming(box, most, freeing=False))
+        rows = await self._moves.run_prepared(*self._claiming(box, most))
         return read_claim(rows)
 
-    def _claiming(self, box: str | None, most: int, *, freeing: bool) -> tuple[_Call, _Call]:
-        """Return what comes first in a transaction that claims, and what comes last."""
+    def _claiming(
+        self, box: str | None, most: int, *, freeing: bool = False, placing: bool = False
+    ) -> tuple[_Call, _Call]:
+        """Return what comes first in a transaction that claims, and what comes last.
+
+        :param freeing: between them, places may become free
+        :param placing: between them, units are placed
+        """
         return (
-            (QUERIES["lock_gate"], {"freeing": freeing}),
+            (QUERIES["lock_gate"], {"freeing": freeing, "placing": placing}),
             (QUERIES["claim"], {"box": box, "most": most, "api": self._key}),
         )
 
@@ -335,6 +359,17 @@ def order_values(order: NewOrder) -> dict[str, Any]:
         "not_before": order.not_before,
         "max_failures": order.max_failures,
         "time_limit": order.time_limit,
+    }
+
+
+def _placing(order: NewOrder, key: str | None, fingerprint: str, closed: bool) -> _Call:
+    return QUERIES["place"], {
+        **order_values(order),
+        "key": key,
+        "fingerprint": fingerprint,
+        "closed": closed,
+        "names": texts([unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)]),
+        "payloads": texts([_payload(unit.payload) for unit in order.units]),
     }
 
 

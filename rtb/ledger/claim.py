@@ -60,7 +60,7 @@ class Claim:
 
 
 def read_claim(rows: Rows) -> Claim:
-    """Return the claim that *rows* are; the first row is of the flush before it."""
+    """Return the claim that *rows* are; the first row is of what came before it."""
     if len(rows) < 2:
         return Claim("", "", "", 0, 0, None, [])
     head = _claimed.decode(rows[1][4])

@@ -79,8 +79,8 @@ class _Connection(txpostgres.Connection):
 
     def __init__(self, reactor: Any) -> None:
         super().__init__(reactor=reactor)
-        #: The names of the queries that are prepared on it.
-        self.prepared: set[str] = set()
+        #: The names of the queries that are prepared on it; None: of some nobody knows.
+        self.prepared: set[str] | None = set()
 
     def continuePolling(self, swallowErrors: bool = False) -> None:
         super().continuePolling(swallowErrors=True)
@@ -172,13 +172,13 @@ class Lane:
                     raise LedgerUnavailableError("closed meanwhile")
                 self._connection = connection
             connection = self._connection
-            prepared = len(connection.prepared)
+            prepared = connection.prepared and len(connection.prepared)
             self._busy, began = True, self._reactor.seconds()
             try:
                 return await self._statement(connection, *compose(connection))
             except LedgerError:
-                if len(connection.prepared) > prepared:  # or not: the error may have come first
-                    self._forget(connection)
+                if connection.prepared is not None and len(connection.prepared) != prepared:
+                    connection.prepared = None  # was it? The error may have come first
                 raise
             finally:
                 self._busy = False
@@ -280,6 +280,9 @@ def _compose(
 ) -> tuple[str, Mapping[str, object]]:
     text: list[str] = []
     values: dict[str, object] = {}
+    if connection.prepared is None:
+        connection.prepared = set()
+        text.append("DEALLOCATE ALL;")
     for query, parameters in calls:
         if query.name not in connection.prepared:
             connection.prepared.add(query.name)

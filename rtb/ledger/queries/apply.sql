@@ -89,7 +89,7 @@ WITH moves AS NOT MATERIALIZED (
 )
 -- Only what went otherwise than it was said, or will be tried again; looked for where not all went
 -- as it was said.
-SELECT set_config('rtb.verdicts', CASE
+SELECT set_config('rtb.answer', CASE
     WHEN (SELECT count(*) FROM decided WHERE next IS NOT NULL AND booked = kind AND NOT delayed)
          = cardinality(%(unit)s::bigint[]) THEN ''
     ELSE (

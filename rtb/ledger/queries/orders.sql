@@ -1,8 +1,9 @@
 -- name: place
-SELECT rtb_place(
+SELECT set_config('rtb.answer', rtb_place(
     %(key)s::text, %(fingerprint)s::text, %(account)s::text, %(closed)s::boolean, %(name)s::text,
     %(workload)s::text, %(priority)s::integer, %(labels)s::jsonb, %(not_before)s::timestamptz,
-    %(max_failures)s::integer, %(time_limit)s::float8, %(names)s::text[], %(payloads)s::text[]);
+    %(max_failures)s::integer, %(time_limit)s::float8, %(names)s::text[], %(payloads)s::text[]),
+    true);
 
 -- name: seed
 -- The first start's backlog, once per ledger; runs only the built-in coin flip.
