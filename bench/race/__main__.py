@@ -11,16 +11,17 @@ from typing import Any
 import attrs
 
 from race.course import Course
-from race.entries import PEERS, Entry, PeerEntry, Place, Rtb
+from race.entries import PEERS, Entry, PeerEntry, Place, Rtb, Wire
 from race.figures import medians, summary, table
 from race.installs import Installed, NotInstalledError, install
 from race.plot import plot
 from race.stage import Progress, emit, on_servers, say, settings
 
-SYSTEMS = ("rtb", "pg-boss", "rtb-defaults", "dramatiq", "celery")
+#: These two are no systems: an order of very many units, and the least that one unit can take.
+INTAKE, WIRE = "intake", "wire"
+EVERYTHING = ("rtb", "pg-boss", WIRE, "rtb-defaults", "dramatiq", "celery", INTAKE)
 #: The N and the slots of rtb's entries; the second are its defaults.
 SHAPES = {"rtb": (2000, 1000), "rtb-defaults": (50, 8)}
-INTAKE = "intake"
 #: Seconds after which no further round begins that would not end by then.
 LIMIT, QUICK_LIMIT = 24 * 60.0, 280.0
 
@@ -38,6 +39,7 @@ class Amount:
 FULL = {
     "rtb": Amount(50_000, 200, 30),
     "pg-boss": Amount(50_000, 200, 20),
+    WIRE: Amount(1, 200, 9),
     "rtb-defaults": Amount(5_000, 50, 15),
     "dramatiq": Amount(5_000, 100, 20),
     "celery": Amount(5_000, 100, 40),
@@ -46,6 +48,7 @@ FULL = {
 QUICK = {
     "rtb": Amount(50_000, 100, 20),
     "pg-boss": Amount(50_000, 100, 15),
+    WIRE: Amount(1, 100, 6),
     "rtb-defaults": Amount(2_000, 20, 12),
     "dramatiq": Amount(1_000, 20, 10),
     "celery": Amount(1_000, 20, 15),
@@ -59,8 +62,8 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="at most 5 minutes, not 25")
     parser.add_argument("--rounds", type=_positive, default=3, help="runs of each (3)")
     parser.add_argument(
-        "--only", nargs="+", choices=[*SYSTEMS, INTAKE], default=[*SYSTEMS, INTAKE],
-        metavar="SYSTEM", help="some of: " + ", ".join([*SYSTEMS, INTAKE]),
+        "--only", nargs="+", choices=EVERYTHING, default=[*EVERYTHING],
+        metavar="SYSTEM", help="some of: " + ", ".join(EVERYTHING),
     )  # fmt: skip
     parser.add_argument("--scale", type=float, default=1.0, help="times as many units (1)")
     parser.add_argument("--strict", action="store_true",
@@ -71,7 +74,7 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
         name: attrs.evolve(amount, units=max(1, round(amount.units * given.scale)))
         for name, amount in (QUICK if given.quick else FULL).items()
     }
-    whole = not given.quick and given.scale == 1.0 and {*given.only} == {*SYSTEMS, INTAKE}
+    whole = not given.quick and given.scale == 1.0 and {*given.only} == {*EVERYTHING}
     if given.plot is None and whole:
         given.plot = Path("docs/performance.svg")
     return given
@@ -93,9 +96,7 @@ class Race:
         self._place = place
         self._amounts: dict[str, Amount] = given.amounts
         self._installed = installed
-        self._names = [
-            name for name in given.only if name in (*SHAPES, INTAKE) or name in installed
-        ]
+        self._names = [name for name in given.only if name not in PEERS or name in installed]
         self._rounds = given.rounds
         self._until = given.until
         self.runs: dict[str, list[dict[str, Any]]] = {name: [] for name in self._names}
@@ -126,6 +127,8 @@ class Race:
                 if name == INTAKE:
                     return await course.intake(amount.units)
                 singles = await course.singles(amount.singles)
+                if name == WIRE:
+                    return singles
                 return await course.many(amount.units) | singles
             finally:
                 course.close()
@@ -135,18 +138,23 @@ class Race:
     def _entry(self, name: str, database: str) -> Entry:
         if name in self._installed:
             return PeerEntry(self._place, database, PEERS[name], self._installed[name])
+        if name == WIRE:
+            return Wire(self._place, database)
         capacity, slots = SHAPES.get(name, SHAPES["rtb"])
         going = name != INTAKE
         return Rtb(self._place, database, capacity=capacity, slots=slots, going=going)
 
 
 def _in_short(found: dict[str, Any]) -> str:
-    if "units_s" not in found:
-        return f"{found['intake_s']:,.0f} units/s taken in"
-    return (
-        f"{found['units_s']:,.0f} units/s, {found['cpu_ms_per_unit']:.3f} ms of CPU each; "
-        f"idle p50 {found['idle_p50_ms']:.1f} ms, p99 {found['idle_p99_ms']:.1f} ms"
-    )
+    said = []
+    if "units_s" in found:
+        cpu = found["cpu_ms_per_unit"]
+        said.append(f"{found['units_s']:,.0f} units/s, {cpu:.3f} ms of CPU each")
+    elif "intake_s" in found:
+        said.append(f"{found['intake_s']:,.0f} units/s taken in")
+    if "idle_p50_ms" in found:
+        said.append(f"idle p50 {found['idle_p50_ms']:.1f} ms, p99 {found['idle_p99_ms']:.1f} ms")
+    return "; ".join(said)
 
 
 def installations(given: argparse.Namespace) -> dict[str, Installed]:
@@ -179,18 +187,20 @@ async def compare(place: Place, given: argparse.Namespace, installed: dict[str, 
     found = {name: medians(runs) for name, runs in race.runs.items()}
     for name, of_all in found.items():
         emit(median=name, **of_all)
-    intake = found.pop(INTAKE, None)
+    intake, wire = found.pop(INTAKE, None), found.pop(WIRE, None)
     say("\n" + table(found))
+    if wire is not None:
+        say(f"\nthe wire alone: {_in_short(wire)}")
     if intake is not None:
         say(f"\nan order of {intake['units']:,.0f} named units: {intake['intake_s']:,.0f} units/s")
     missing = [name for name in given.only if name in PEERS and name not in installed]
     if missing:
         say(f"\n!!! NOT COMPARED WITH {', '.join(missing)}: not installed, see above")
-    if given.plot is not None:
+    if given.plot is not None and found:
         plot(given.plot, found)
         say(f"\nthe plot is {given.plot}")
     rounds = min(len(runs) for runs in race.runs.values())
-    emit(**summary(found, intake and intake["intake_s"]), rounds=rounds, missing=missing)
+    emit(**summary(found, intake and intake["intake_s"], wire), rounds=rounds, missing=missing)
     return 1 if missing else 0
 
 

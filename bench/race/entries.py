@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,48 @@ class PeerEntry(Entry):
         await self.place.sandbox.postgres.drop_database(self.name)
         if self._peer.with_broker:
             await remove_vhost(self.place.sandbox.rabbit, self.name)
+
+
+class Wire(Entry):
+    """The least that a unit's way can take: three bare roles, and rtb's own client."""
+
+    done = "SELECT count(*) FROM units WHERE status = 'success'"
+
+    async def begin(self) -> None:
+        """Start the roles, the one that the client speaks to last."""
+        sandbox = self.place.sandbox
+        await sandbox.postgres.create_database(self.name)
+        environment = {
+            "BENCH_DATABASE": self.database,
+            "BENCH_AMQP": await add_vhost(sandbox.rabbit, self.name),
+        }
+        self._roles: list[Program] = []
+        for role in ("agent", "leader", "api"):
+            self._roles.append(self._program("wire.py", environment, role))
+            said = await self._roles[-1].line()
+        self.client = self._program("rtb_client.py", {**environment, "BENCH_API_PORT": said})
+        await self.client.line()
+
+    def _program(self, name: str, environment: Mapping[str, str], *words: str) -> Program:
+        command = [sys.executable, str(PROGRAMS / name), *words]
+        return Program(self.place.reactor, command, environment, self.log)
+
+    def tops(self) -> dict[str, list[int]]:
+        """Return the client, the roles and both servers."""
+        return {
+            "client": [self.client.pid],
+            "worker": [role.pid for role in self._roles],
+            **servers(self.place.sandbox, "PostgreSQL", "RabbitMQ"),
+        }
+
+    async def end(self) -> None:
+        """End the client, then the roles, and drop what they used."""
+        if hasattr(self, "client"):
+            await self.client.end()
+        for role in reversed(getattr(self, "_roles", [])):
+            await role.end()
+        await self.place.sandbox.postgres.drop_database(self.name)
+        await remove_vhost(self.place.sandbox.rabbit, self.name)
 
 
 def servers(sandbox: Sandbox, *names: str) -> dict[str, list[int]]:

@@ -39,7 +39,9 @@ def ratio(one: Run | None, other: Run | None, key: str) -> float | None:
     return round(float(one[key]) / float(other[key]), 3)
 
 
-def summary(found: Mapping[str, Run], intake: float | None) -> dict[str, Any]:
+def summary(
+    found: Mapping[str, Run], intake: float | None, wire: Run | None = None
+) -> dict[str, Any]:
     """Return the last line: what the medians *found* by system say of rtb."""
     rtb, defaults = found.get("rtb"), found.get("rtb-defaults")
     pgboss, celery, dramatiq = (found.get(name) for name in ("pg-boss", "celery", "dramatiq"))
@@ -53,6 +55,8 @@ def summary(found: Mapping[str, Run], intake: float | None) -> dict[str, Any]:
         "idle_p50_ms": rtb and rtb["idle_p50_ms"],
         "idle_p99_ms": rtb and rtb["idle_p99_ms"],
         "idle_p50_vs_pgboss": ratio(rtb, pgboss, "idle_p50_ms"),
+        "idle_p50_vs_wire": ratio(rtb, wire, "idle_p50_ms"),
+        "wire_p50_ms": wire and wire["idle_p50_ms"],
         "intake_units_s": intake,
         "foreign_cores": max((run["foreign_cores"] for run in found.values()), default=None),
     }

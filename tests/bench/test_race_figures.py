@@ -54,12 +54,13 @@ def test_the_summary_divides_medians() -> None:
         "rtb-defaults": figures(900),
         "dramatiq": figures(800),
     }
-    said = summary(found, 60_000.0)
+    said = summary(found, 60_000.0, {"idle_p50_ms": 2.0, "idle_p99_ms": 3.0})
     assert said["vs_pgboss"] == 1.5
     assert said["vs_celery"] == 60
     assert said["vs_celery_defaults"] == 4.5
     assert said["vs_dramatiq"] == 15
     assert said["idle_p50_vs_pgboss"] == 0.5
+    assert (said["idle_p50_vs_wire"], said["wire_p50_ms"]) == (1.5, 2.0)
     assert (said["cpu_ms_per_unit"], said["idle_p50_ms"], said["idle_p99_ms"]) == (0.5, 3.0, 9.0)
     assert said["intake_units_s"] == 60_000
 
@@ -67,7 +68,7 @@ def test_the_summary_divides_medians() -> None:
 def test_what_was_not_measured_is_null() -> None:
     said = summary({"rtb": figures(12_000)}, None)
     assert said["units_s"] == 12_000
-    for name in ("vs_pgboss", "vs_celery", "vs_celery_defaults", "intake_units_s"):
+    for name in ("vs_pgboss", "vs_celery", "vs_celery_defaults", "intake_units_s", "wire_p50_ms"):
         assert said[name] is None
     assert json.loads(json.dumps(summary({}, None)))["cpu_ms_per_unit"] is None
 
@@ -114,7 +115,7 @@ def test_the_full_run_is_what_the_targets_speak_of() -> None:
     units = {name: amount.units for name, amount in given.amounts.items()}
     assert units == {
         "rtb": 50_000, "pg-boss": 50_000, "rtb-defaults": 5_000,
-        "dramatiq": 5_000, "celery": 5_000, "intake": 1_000_000,
+        "dramatiq": 5_000, "celery": 5_000, "intake": 1_000_000, "wire": 1,
     }  # fmt: skip
     assert race.SHAPES == {"rtb": (2000, 1000), "rtb-defaults": (50, 8)}
     assert (given.rounds, given.strict, given.plot) == (3, False, Path("docs/performance.svg"))
