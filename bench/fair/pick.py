@@ -75,7 +75,7 @@ def time_claim(cursor: Any, lock: Any, claim: Any, *, warm: int, rounds: int = 4
 
     def once() -> None:
         cursor.execute("BEGIN")
-        cursor.execute(lock.execute, {"lock_gate_freeing": False})
+        cursor.execute(lock.execute, {"lock_gate_freeing": False, "lock_gate_placing": False})
         cursor.execute(claim.execute, values)
         assert len(cursor.fetchall()) == PLACES + 2  # and what is said of all of them
         cursor.execute("COMMIT")

@@ -41,7 +41,7 @@ WITH due AS MATERIALIZED (
 ), woken AS (
     UPDATE units u
        SET not_before = NULL, ready = u.status = 'waiting' AND u.held_at IS NULL
-      FROM due WHERE u.id = due.id
+      FROM due WHERE u.id BETWEEN due.id AND due.id  -- see `apply`
     RETURNING u.id
 )
 SELECT count(*) FROM woken;

@@ -138,16 +138,17 @@ WITH errand AS MATERIALIZED (
     UPDATE units u
        SET status = l.next, active = NULL, box_id = NULL, ready = false, not_before = NULL,
            held_at = NULL, held_why = NULL
-      FROM locked l WHERE u.id = l.id
+      FROM locked l WHERE u.id BETWEEN l.id AND l.id  -- see `apply`
 ), landed AS (
-    DELETE FROM flights f USING locked l WHERE f.unit_id = l.id
+    DELETE FROM flights WHERE unit_id = ANY (ARRAY(SELECT id FROM locked))
+    RETURNING unit_id, claim_id, claimed_at, claimed_for
 ), told AS (
     INSERT INTO events (unit_id, round, attempt, kind, who, detail,
                         claim_id, claimed_at, claimed_for)
     SELECT l.id, l.round, l.attempt, 'cancelled', 'a person',
            CASE WHEN e.why <> '' THEN json_build_object('why', e.why) END,
            f.claim_id, f.claimed_at, f.claimed_for
-      FROM errand e, locked l LEFT JOIN flights f ON f.unit_id = l.id AND l.former = 'sent'
+      FROM errand e, locked l LEFT JOIN landed f ON f.unit_id = l.id AND l.former = 'sent'
      ORDER BY l.id
 ), walked AS (
     UPDATE errands e
@@ -200,7 +201,7 @@ WITH errand AS MATERIALIZED (
                                WHEN 'release' THEN u.status = 'waiting' AND u.not_before IS NULL
                                WHEN 'retry' THEN true
                                ELSE u.ready END
-      FROM locked l WHERE u.id = l.id
+      FROM locked l WHERE u.id BETWEEN l.id AND l.id  -- see `apply`
 ), told AS (
     -- A round begins under its own number.
     INSERT INTO events (unit_id, round, attempt, kind, who, detail)
