@@ -1,8 +1,8 @@
-"""A role of the wire, ``api``, ``leader`` or ``agent``: the least that a unit's way can take.
+"""A role of the wire, ``api``, ``leader`` or ``agent``: a unit's way, and little else.
 
 A unit is placed over HTTP, as with rtb, and its row is written twice. In between go a message to a
-leader, a report of its that it has confirmed, a message to an agent, and the agent's to the inbox.
-There is no attempt, history or count, nothing is fair, and whatever is lost stays lost.
+leader, a report of the leader's that the broker confirms, a message to an agent, and the agent's to
+the inbox. There is no attempt, history or count, nothing is fair, and whatever is lost stays lost.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from race.installs import Installed, NotInstalledError, install
 from race.plot import plot
 from race.stage import Progress, emit, on_servers, say, settings
 
-#: These two are no systems: an order of very many units, and the least that one unit can take.
+#: These two are no systems: an order of very many units, and a single unit's way with little else.
 INTAKE, WIRE = "intake", "wire"
 EVERYTHING = ("rtb", "pg-boss", WIRE, "rtb-defaults", "dramatiq", "celery", INTAKE)
 #: The N and the slots of rtb's entries; the second are its defaults.

@@ -194,7 +194,7 @@ class PeerEntry(Entry):
 
 
 class Wire(Entry):
-    """The least that a unit's way can take: three bare roles, and rtb's own client."""
+    """A unit's way with little else: three bare roles, and rtb's own client."""
 
     done = "SELECT count(*) FROM units WHERE status = 'success'"
 

@@ -1,8 +1,8 @@
 """Says an agent's state to its leader: at once where a slot may stay empty, else a moment later.
 
 A state names every unit held, so that it costs both sides the more, the more is held. What the
-leader loses nothing by waiting for waits in proportion; most of it is over by then and need never
-be named.
+leader loses nothing by waiting for waits in proportion, and a few milliseconds at least; most of it
+is over by then and need never be named.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ class Applier:
                 pass  # one of them is bad, or they are too many: piece by piece, without a claim
             else:
                 await self._look_ahead(ledger, verdicts, moves)
-                self._dispatcher.claimed_by_flush(claim)
+                self._dispatcher.claimed(claim)
                 return verdicts, self._judge(ledger, moves, verdicts)
         verdicts, dead = await self._move(ledger, moves, along)
         await self._look_ahead(ledger, verdicts, moves)

@@ -9,7 +9,6 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from rtb import failpoint
 from rtb.api.dispatcher import Dispatcher
 from rtb.api.follower import Follower
 from rtb.api.herald import Herald
@@ -32,9 +31,6 @@ from rtb.model.verbs import Filter, Verb
 
 __all__ = ["Desk"]
 
-#: Units of an order that may be placed and claimed in one transaction: with more, claims and
-#: flushes would wait for the placing.
-_AT_ONCE = 100
 _HINT = "nothing is handed out yet: POST /go/ starts it"
 
 
@@ -132,25 +128,14 @@ class Desk:
 
     async def place(self, order: NewOrder, key: str | None, fingerprint: str) -> dict[str, Any]:
         """Store *order*, whole or not at all; with *key*, once."""
+        self._check()
+        placing = self._dispatcher.place(
+            order, key=key, fingerprint=fingerprint, closed=self._closed
+        )
         try:
-            return await self._placed(self._place(order, key, fingerprint), order)
+            return await self._placed(placing, order)
         except BadDataError as problem:
             raise BadOrderError(str(problem)) from problem
-
-    async def _place(self, order: NewOrder, key: str | None, fingerprint: str) -> dict[str, Any]:
-        books, closed = self._books, self._closed
-        at_once = len(order.units) <= _AT_ONCE and order.not_before is None
-        if at_once and books.is_idle and (most := self._dispatcher.begins()):
-            placing = Deferred.fromCoroutine(
-                books.place_and_claim(order, most, key=key, fingerprint=fingerprint, closed=closed)
-            )
-            failpoint.hit("a5")
-            answer, claim = await placing
-            self._dispatcher.claimed(claim)
-        else:
-            answer = await books.place(order, key=key, fingerprint=fingerprint, closed=closed)
-            self._dispatcher.kick()
-        return answer
 
     def load(
         self,
@@ -175,10 +160,10 @@ class Desk:
             hold_back=hold_back,
             refuse=refuse,
         )
-        return Load(upload, lambda loading: self._loaded(loading, order))
+        return Load(upload, lambda loading: self._placed(self._loaded(loading), order))
 
-    async def _loaded(self, loading: Deferred[dict[str, Any]], order: NewOrder) -> dict[str, Any]:
-        answer = await self._placed(loading, order)
+    async def _loaded(self, loading: Deferred[dict[str, Any]]) -> dict[str, Any]:
+        answer = await loading
         self._dispatcher.kick()
         return answer
 
@@ -189,6 +174,7 @@ class Desk:
             if problem.code != "RT200":
                 raise
             answer = msgspec.json.decode(problem.detail)
+            self._dispatcher.kick()  # whoever placed it may have ended before
         self._committed()
         self._herald.say_soon()
         if order.not_before is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,9 +20,10 @@ from rtb.api.metrics import Tally
 from rtb.broker import BrokerClient, BrokerError, Returned
 from rtb.broker.post import Post
 from rtb.errors import RtbError
-from rtb.ledger import Books, Claim
+from rtb.ledger import BadDataError, Books, Claim
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move
+from rtb.model.orders import NewOrder
 from rtb.model.wire import Gave, Out, Unit, parts
 from rtb.pulse import Pulse
 
@@ -30,6 +31,10 @@ __all__ = ["Dispatcher"]
 
 #: Attempts opened in one transaction: more only makes the gate's lock long, and the leader wait.
 _CLAIM_MOST = 800
+#: Units, and bytes of their payloads, of an order that may be placed and claimed in one
+#: transaction: with more, claims and flushes would wait for the placing.
+_AT_ONCE = 100
+_AT_ONCE_BYTES = 256 * 1024
 #: Seconds before it looks again after the ledger failed.
 _RETRY = 0.5
 #: Seconds that it waits at most for what is due, which may be in years.
@@ -63,6 +68,7 @@ class Dispatcher(Service):
         self._committed = committed
         self._tally = tally
         self._claims = Pulse(self._top_up, self._failed)
+        self._placing = DeferredLock()
         self._wakes = Pulse(self._wake, self._failed)
         self._timer: IDelayedCall | None = None
         self._again: IDelayedCall | None = None
@@ -86,6 +92,7 @@ class Dispatcher(Service):
                 timer.cancel()
         await self._wakes.stop()
         await self._claims.stop()
+        await self._placing.acquire()  # for good: what was claimed with an order is published now
 
     def kick(self) -> None:
         """There may be a place to fill."""
@@ -104,19 +111,48 @@ class Dispatcher(Service):
         failpoint.hit("a1")
         return _CLAIM_MOST
 
-    def claimed(self, claim: Claim) -> None:
-        """Publish what was claimed along with another change."""
-        self._said = ""
-        self._publish(claim)
-        if _is_more(claim):
-            self.kick()
+    async def place(
+        self, order: NewOrder, *, key: str | None, fingerprint: str, closed: bool
+    ) -> dict[str, Any]:
+        """Book *order* as :meth:`Books.place` does, and look what can be claimed now.
 
-    def claimed_by_flush(self, claim: Claim) -> None:
+        A small one is claimed in the transaction that places it, where nothing else is under way.
+        """
+        if _is_small(order) and self._books.is_idle and (most := self.begins()):
+            await self._placing.acquire()
+            try:
+                placing = Deferred.fromCoroutine(
+                    self._books.place_and_claim(
+                        order, most, key=key, fingerprint=fingerprint, closed=closed
+                    )
+                )
+                failpoint.hit("a5")
+                answer, claim = await placing
+            except BadDataError:
+                pass  # perhaps not the order is refused but the claim: by itself, then
+            else:
+                self._said = ""
+                self._publish(claim)
+                # Nothing: somebody may have made room, and looked, before this was committed.
+                if not claim.count or _is_more(claim):
+                    self.kick()
+                return answer
+            finally:
+                self._placing.release()
+        answer = await self._books.place(order, key=key, fingerprint=fingerprint, closed=closed)
+        self.kick()
+        return answer
+
+    def claimed(self, claim: Claim) -> None:
         """Publish what was claimed along with a flush, in the next turn of the reactor.
 
         So the next flush is on its way to the ledger before, and neither waits for the other.
         """
-        self._reactor.callLater(0, self.claimed, claim)
+        self._said = ""
+        if claim.count:
+            self._reactor.callLater(0, self._publish, claim)
+        if _is_more(claim):
+            self.kick()
 
     async def _top_up(self) -> None:
         while most := self.begins():
@@ -178,6 +214,15 @@ class Dispatcher(Service):
     def _try_again(self) -> None:
         self.kick()
         self.retry_later()
+
+
+def _is_small(order: NewOrder) -> bool:
+    """May *order* be placed and claimed in one transaction?"""
+    return (
+        order.not_before is None
+        and len(order.units) <= _AT_ONCE
+        and sum(len(unit.payload) for unit in order.units) <= _AT_ONCE_BYTES
+    )
 
 
 def _is_more(claim: Claim) -> bool:

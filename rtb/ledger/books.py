@@ -156,8 +156,12 @@ class Books:
 
     @property
     def is_idle(self) -> bool:
-        """Is nothing being claimed or applied at this moment?"""
-        return self._moves.state == "idle"
+        """Is nothing being claimed, applied or placed at this moment?
+
+        Who places a large order of a new account makes the account first, and a second placing for
+        it would wait until the end of the first.
+        """
+        return self._moves.state == "idle" and self._orders.state != "busy"
 
     async def set_going(self, going: bool) -> None:
         """Let claims begin, or end."""

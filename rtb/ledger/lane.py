@@ -172,7 +172,7 @@ class Lane:
                     raise LedgerUnavailableError("closed meanwhile")
                 self._connection = connection
             connection = self._connection
-            prepared = connection.prepared and len(connection.prepared)
+            prepared = None if connection.prepared is None else len(connection.prepared)
             self._busy, began = True, self._reactor.seconds()
             try:
                 return await self._statement(connection, *compose(connection))

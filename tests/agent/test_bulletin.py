@@ -102,6 +102,7 @@ def test_what_came_and_left_meanwhile_is_never_named(box: Said) -> None:
     for one in held:
         box.slots.remove(one.unit.key)
     box.bulletin.changed()
+    assert box.said() == []
     box.clock.advance(1.0)
     assert box.said() == [(0, 0)]
 

@@ -44,7 +44,7 @@ async def test_who_has_less_is_first_also_where_another_places(
 
 
 @pytest.mark.parametrize(
-    "why", ["stopped", "full", "of another kind", "no leader", "restored", "cap"]
+    "why", ["stopped", "full", "of another kind", "no leader", "restored", "no more"]
 )
 @pytest_twisted.ensureDeferred
 async def test_where_nothing_can_be_claimed_it_is_only_placed(
@@ -60,14 +60,14 @@ async def test_where_nothing_can_be_claimed_it_is_only_placed(
     workload = "other" if why == "of another kind" else "w"
     before = ledger.one(_GATE)
     answer, claim = await books.place_and_claim(
-        order(2, workload=workload), 99 if why != "cap" else 0
+        order(2, workload=workload), 99 if why != "no more" else 0
     )
     assert answer["units"] == 2
     assert (claim.count, claim.units, claim.boxes) == (0, [], 0)
     of_order = "SELECT waiting, ready FROM counters WHERE kind = 'order' AND id = %s"
     assert ledger.sql(of_order, answer["id"]) == [(2, 2)]
     # Nobody else had to wait for the gate, where it was seen before.
-    assert (ledger.one(_GATE) == before) is (why not in ("of another kind", "cap"))
+    assert (ledger.one(_GATE) == before) is (why not in ("of another kind", "no more"))
     assert ledger.wrong_counts() == []
 
 

@@ -55,14 +55,15 @@ async def test_a_flush_reads_only_what_it_names_also_after_the_tables_were_nearl
     await books.set_going(True)
     await books.place(order(3000))
     early = (await books.claim(None, 5000)).units
-    await books.place(order(1))  # behind the others, so that their pages stay
+    await books.place(order(1))
+    assert (await books.claim(None, 1)).count == 1  # behind the others, so that their pages stay
     await books.apply(ledger.id, [move(unit.key, Kind.SUCCESS) for unit in early])
     ledger.sql("DELETE FROM units WHERE order_id = 1")  # as a prune does
     for table in ("units", "flights"):
         ledger.sql(f"VACUUM ANALYZE {table}")
     await books.place(order(2000))
     named = (await books.claim(None, 5000)).units
-    assert len(named) == 2001
+    assert len(named) == 2000
     books.close()
     # What a connection did is counted when it ends.
     while ledger.one(_OTHERS):

@@ -70,7 +70,7 @@ SELECT g.ledger_id, b.leader, g.going,
        (SELECT coalesce(json_object_agg(a.name, a.weight), '{}')
           FROM (SELECT DISTINCT o.account_id
                   FROM flights f
-                  JOIN units u ON u.id = f.unit_id
+                  JOIN units u ON u.id BETWEEN f.unit_id AND f.unit_id
                   JOIN orders o ON o.id = u.order_id
                  WHERE f.box_id = b.id) held
           JOIN accounts a ON a.id = held.account_id),

@@ -1,8 +1,8 @@
 -- name: lock_gate
 -- Comes first in a transaction that claims: a snapshot taken before the lock was got would count
 -- from before a competitor's claim. Where there is nothing to claim it writes nothing, so that
--- looking costs neither a lock nor a commit; what appears later is looked for again. Places that
--- this very transaction frees (:freeing), and units that it places (:placing), cannot be seen yet.
+-- looking costs neither a lock nor a commit; who frees or places more looks again after it. Places
+-- that this very transaction frees (:freeing), and units that it places (:placing), cannot be seen yet.
 UPDATE gate SET claims = claims + 1
  WHERE one AND going AND restored_at IS NULL
    AND CASE WHEN %(freeing)s::boolean THEN EXISTS (SELECT FROM shares WHERE ready > 0)

@@ -27,7 +27,7 @@ SELECT g.ledger_id, f.unit_id, f.attempt, 'its leader was replaced'
   FROM flights f
   CROSS JOIN gate g
   JOIN boxes b ON b.id = f.box_id AND b.name = %(box)s AND b.leader = %(leader)s
-  JOIN units u ON u.id = f.unit_id AND u.status = 'queued'
+  JOIN units u ON u.id BETWEEN f.unit_id AND f.unit_id AND u.status = 'queued'
  WHERE f.holder IS DISTINCT FROM %(leader)s;
 
 -- name: wake

@@ -29,7 +29,7 @@ SELECT a.incarnation, a.name, a.host, b.name, a.presence, a.draining, a.slots, a
 -- What runs, longest first: by way of the flights, which are few.
 SELECT u.id, u.name, e.who, extract(epoch FROM e.at)::float8
   FROM flights f
-  JOIN units u ON u.id = f.unit_id AND u.status = 'processing'
+  JOIN units u ON u.id BETWEEN f.unit_id AND f.unit_id AND u.status = 'processing'
  CROSS JOIN LATERAL (
      SELECT who, at FROM events
       WHERE unit_id = u.id AND kind = 'processing' ORDER BY id DESC LIMIT 1) e
@@ -149,7 +149,7 @@ WITH o AS MATERIALIZED (
 ), age AS (
     SELECT u.status, max(now() - greatest(e.at, f.claimed_at)) AS oldest
       FROM (SELECT unit_id, claimed_at FROM flights LIMIT 2000) f
-      JOIN units u ON u.id = f.unit_id
+      JOIN units u ON u.id BETWEEN f.unit_id AND f.unit_id
       LEFT JOIN LATERAL (
          SELECT at FROM events WHERE unit_id = u.id ORDER BY id DESC LIMIT 1) e ON true
      GROUP BY u.status

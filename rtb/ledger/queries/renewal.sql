@@ -22,15 +22,16 @@ WITH locked AS MATERIALIZED (
     UPDATE units u
        SET status = 'waiting', active = NULL, box_id = NULL, ready = u.held_at IS NULL
       FROM locked WHERE u.id BETWEEN locked.id AND locked.id  -- see `apply`
-), landed AS (
-    DELETE FROM flights RETURNING unit_id, claim_id, claimed_at, claimed_for
 ), told AS (
     INSERT INTO events (unit_id, round, attempt, kind, who, detail,
                         claim_id, claimed_at, claimed_for)
     SELECT l.id, l.round, l.attempt, 'rescued', 'rtb ledger renew',
            json_build_object('why', 'the ledger was restored to an earlier state'),
            f.claim_id, f.claimed_at, f.claimed_for
-      FROM locked l LEFT JOIN landed f ON f.unit_id = l.id AND l.former = 'sent'
+      FROM locked l
+      LEFT JOIN flights f ON f.unit_id BETWEEN l.id AND l.id AND l.former = 'sent'
+), landed AS (
+    DELETE FROM flights
 )
 UPDATE gate
    SET ledger_id = %(ledger)s, restored_at = NULL,

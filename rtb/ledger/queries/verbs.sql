@@ -118,7 +118,7 @@ WITH errand AS MATERIALIZED (
     SELECT * FROM errands WHERE id = %(errand)s FOR UPDATE SKIP LOCKED
 ), chosen AS MATERIALIZED (
     SELECT f.unit_id AS id
-      FROM errand e, flights f JOIN units u ON u.id = f.unit_id
+      FROM errand e, flights f JOIN units u ON u.id BETWEEN f.unit_id AND f.unit_id
      WHERE e.position < 0 AND u.order_id = e.order_id AND u.status = ANY (e.statuses)
        AND (e.prefix IS NULL OR starts_with(u.name, e.prefix))
     UNION ALL
@@ -141,14 +141,14 @@ WITH errand AS MATERIALIZED (
       FROM locked l WHERE u.id BETWEEN l.id AND l.id  -- see `apply`
 ), landed AS (
     DELETE FROM flights WHERE unit_id = ANY (ARRAY(SELECT id FROM locked))
-    RETURNING unit_id, claim_id, claimed_at, claimed_for
 ), told AS (
     INSERT INTO events (unit_id, round, attempt, kind, who, detail,
                         claim_id, claimed_at, claimed_for)
     SELECT l.id, l.round, l.attempt, 'cancelled', 'a person',
            CASE WHEN e.why <> '' THEN json_build_object('why', e.why) END,
            f.claim_id, f.claimed_at, f.claimed_for
-      FROM errand e, locked l LEFT JOIN landed f ON f.unit_id = l.id AND l.former = 'sent'
+      FROM errand e, locked l
+      LEFT JOIN flights f ON f.unit_id BETWEEN l.id AND l.id AND l.former = 'sent'
      ORDER BY l.id
 ), walked AS (
     UPDATE errands e

@@ -149,7 +149,11 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Any]] = {
     "redelivered units are run": (_run_redelivered, redelivered),
     "no cap": (_no_cap, flood),
     "no gate": (
-        _both(_sql("lock_gate", (_GATE, "SELECT 1 FROM gate")), _schema(_LOCKED, "true")),
+        _both(
+            _sql("lock_gate", (_GATE, "SELECT 1 FROM gate")),
+            _sql("claim", (_LOCKED.removeprefix("g."), "true")),
+            _schema(_LOCKED, "true"),
+        ),
         rival_claims,
     ),
 }  # fmt: skip
