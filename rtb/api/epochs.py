@@ -71,7 +71,11 @@ class Epochs(Service):
             if not self._sent:
                 self._since = now
             self._seen, self._sent = current, False
-        elif now - self._since >= self._length * 0.9 and self._client.can_publish:
+        elif (
+            now - self._since >= self._length * 0.9
+            and self._client.can_publish
+            and self.running  # or its barrier would stay for whoever comes next
+        ):
             # Counted from the sending, or one that waits in a long inbox would be sent again.
             self._since, self._sent = now, True
             ledger, epoch = current

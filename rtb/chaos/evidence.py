@@ -103,8 +103,8 @@ class Evidence:
     miscounts: list[str] = attrs.field(factory=list)
     #: Open attempts when all was settled.
     flights: int = 0
-    #: Messages in durable queues when all was settled.
-    queues: dict[str, int] = attrs.field(factory=dict)
+    #: The keys of messages that were in durable queues when all had ended.
+    queues: dict[str, list[str]] = attrs.field(factory=dict)
     #: Dead letters that nobody injected, those missing, and those injected while it was calm.
     dead_strange: list[str] = attrs.field(factory=list)
     dead_missing: list[str] = attrs.field(factory=list)

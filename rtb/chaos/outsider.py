@@ -128,19 +128,21 @@ class Outsider:
         ((ledger,),) = self.sql("SELECT ledger_id FROM gate")
         return str(ledger)
 
-    def depth(self, queues: Sequence[str]) -> dict[str, int]:
-        """Return how many messages wait in each of *queues*; one that is not there has none."""
-        found = {}
+    def waiting(self, queues: Sequence[str]) -> dict[str, list[str]]:
+        """Return the keys of the messages that wait in each of *queues*, and leave them there.
+
+        A queue that is not there has none.
+        """
+        found: dict[str, list[str]] = {queue: [] for queue in queues}
         with closing(self._connect()) as connection:
             for queue in queues:
                 channel = connection.channel()
                 try:
-                    answer = channel.queue_declare(queue, passive=True)
+                    while (method := channel.basic_get(queue)[0]) is not None:
+                        found[queue].append(method.routing_key)
                 except ChannelClosedByBroker:
-                    found[queue] = 0
-                else:
-                    found[queue] = answer.method.message_count
-                    channel.close()
+                    continue
+                channel.close()
         return found
 
     def publish(self, messages: Sequence[Bad]) -> None:

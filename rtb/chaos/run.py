@@ -283,7 +283,8 @@ class Run:
         for sampler in self._samplers:
             sampler.stop()
         await self._stop("api")
-        evidence.queues = await self._thread(self._outsider.depth, [*self._shape.leaders, "inbox"])
+        queues = [*self._shape.leaders, "inbox"]
+        evidence.queues = await self._thread(self._outsider.waiting, queues)
         evidence.flights = await self._thread(self._outsider.flights)
         evidence.units = await self._thread(self._outsider.units)
         evidence.events = await self._thread(self._outsider.events)

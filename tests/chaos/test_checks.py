@@ -54,7 +54,7 @@ def good() -> Evidence:
             Answer(30.0, "api-0", "/livez", 0.0, 200),
         ],
         away=[Away("postgres", 10.0, 20.0)],
-        queues={"outbox": 0, "inbox": 0},
+        queues={"outbox": [], "inbox": ["barrier"]},
         froze_agents=5,
         calm_at=20.0,
         settled_at=30.0,
@@ -132,7 +132,7 @@ CORRUPTIONS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "ready without a server": ("H4", lambda e: _answer(e, path="/readyz", at=15.0)),
     "not ready again": (
         "H4", lambda e: _answer(e, path="/readyz", at=36.0, code=503, retry_after=True)),
-    "a message left": ("B1", lambda e: e.queues.update(outbox=1)),
+    "a message left": ("B1", lambda e: e.queues.update(inbox=["barrier", "track"])),
     "a strange dead letter": ("B2", lambda e: e.dead_strange.append("status.success")),
     "a bad message that is nowhere": ("B2", lambda e: e.dead_missing.append("barrier")),
     "a traceback": ("L1", lambda e: e.log_lines.append("Traceback")),

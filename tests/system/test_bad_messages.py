@@ -53,7 +53,7 @@ async def test_a_barrier_of_a_future_epoch_changes_nothing(
     assert after < before + 1000, "epochs go on one by one"
     assert line.sql("SELECT count(*) FROM gate WHERE restored_at IS NULL") == [(1,)]
     assert (await line.fetch("GET", "/readyz"))[0] == 200
-    assert await _in_thread(line, outsider.depth, ["dead"]) == {"dead": 0}
+    assert await _in_thread(line, outsider.waiting, ["dead"]) == {"dead": []}
     await line.end()
     line.check()
 
@@ -82,7 +82,7 @@ async def test_a_message_of_100_MB_is_dead_and_costs_no_memory_for_long(
     await line.client.place(order(20))
     await line.client.go()
     await line.until_settled(20)
-    await line.until(lambda _: outsider.depth(["dead"]) == {"dead": 4})
+    await line.until(lambda _: len(outsider.waiting(["dead"])["dead"]) == 4)
     # While it arrives it is there twice, in pieces and put together; nothing of it stays.
     for role in (api, leader):
         assert _most_memory(role) - before[role] < 3 * _HUGE

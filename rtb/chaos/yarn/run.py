@@ -199,7 +199,7 @@ class YarnRun:
         assert self._sampler is not None
         self._sampler.stop()
         await self._system.of_kind("api")[0].stop()
-        evidence.queues = await self._thread(self._outsider.depth, ["outbox", "inbox"])
+        evidence.queues = await self._thread(self._outsider.waiting, ["outbox", "inbox"])
         evidence.dead_strange += [str(one) for one in await self._thread(self._outsider.take_dead)]
         evidence.flights = await self._thread(self._outsider.flights)
         evidence.units = await self._thread(self._outsider.units)
