@@ -15,7 +15,8 @@ from rtb.ledger.arrays import integers, numbers, texts, truths, words
 from rtb.ledger.claim import Claim, read_claim
 from rtb.ledger.errors import SchemaError
 from rtb.ledger.lane import Lane, OnceOpen, only
-from rtb.ledger.queries import QUERIES, Query
+from rtb.ledger.placing import placing
+from rtb.ledger.queries import QUERIES, Call
 from rtb.model.lifecycle import Kind
 from rtb.model.moves import Move
 from rtb.model.retry import BACKOFF, MAX_LOSSES, jitter
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from rtb.model.orders import NewOrder
     from rtb.settings import Database
 
-__all__ = ["Books", "BoxState", "Forsaken", "Verdict", "order_values"]
+__all__ = ["Books", "BoxState", "Forsaken", "Verdict"]
 
 #: Advisory lock class of the APIs' incarnations.
 _API_LOCK = 0x52544202
@@ -49,8 +50,6 @@ class Verdict:
     delayed: bool
 
 
-#: A query to run in a round trip with others, and its parameters.
-_Call = tuple[Query, dict[str, object]]
 #: An attempt to give up, with its ledger and the reason.
 Forsaken = tuple[str, UnitKey, str]
 
@@ -129,7 +128,7 @@ class Books:
         :param closed: the account must be there already
         :raises RefusedError: placed before, placed at this moment, no such account, over its cap
         """
-        rows = await self._orders.run_prepared(_placing(order, key, fingerprint, closed))
+        rows = await self._orders.run_prepared(placing(order, key, fingerprint, closed))
         answer: dict[str, Any] = msgspec.json.decode(rows[0][0])
         return answer
 
@@ -148,9 +147,7 @@ class Books:
         among claims and flushes, so it is for small orders, while these are idle.
         """
         lock, claim = self._claiming(None, most, placing=True)
-        rows = await self._moves.run_prepared(
-            lock, _placing(order, key, fingerprint, closed), claim
-        )
+        rows = await self._moves.run_prepared(lock, placing(order, key, fingerprint, closed), claim)
         answer: dict[str, Any] = msgspec.json.decode(rows[0][4])
         return answer, read_claim(rows)
 
@@ -189,7 +186,7 @@ class Books:
 
     def _claiming(
         self, box: str | None, most: int, *, freeing: bool = False, placing: bool = False
-    ) -> tuple[_Call, _Call]:
+    ) -> tuple[Call, Call]:
         """Return what comes first in a transaction that claims, and what comes last.
 
         :param freeing: between them, places may become free
@@ -238,8 +235,8 @@ class Books:
         rows = await self._moves.run_prepared(lock, *self._applying(ledger, moves, report), claim)
         return _verdicts(rows[0][4]), read_claim(rows)
 
-    def _applying(self, ledger: str, moves: Sequence[Move], report: Report | None) -> list[_Call]:
-        calls: list[_Call] = []
+    def _applying(self, ledger: str, moves: Sequence[Move], report: Report | None) -> list[Call]:
+        calls: list[Call] = []
         if report is not None:
             calls.append((QUERIES["report"], _state(report)))
         if moves:
@@ -352,31 +349,6 @@ class Books:
         return [(ledger, (unit, attempt), why) for ledger, unit, attempt, why in rows]
 
 
-def order_values(order: NewOrder) -> dict[str, Any]:
-    """Return the columns of *order*, without its units."""
-    return {
-        "account": order.account,
-        "name": order.name or "",
-        "workload": order.workload,
-        "priority": order.priority,
-        "labels": msgspec.json.encode(order.labels).decode(),
-        "not_before": order.not_before,
-        "max_failures": order.max_failures,
-        "time_limit": order.time_limit,
-    }
-
-
-def _placing(order: NewOrder, key: str | None, fingerprint: str, closed: bool) -> _Call:
-    return QUERIES["place"], {
-        **order_values(order),
-        "key": key,
-        "fingerprint": fingerprint,
-        "closed": closed,
-        "names": texts([unit.name or f"#{i}" for i, unit in enumerate(order.units, 1)]),
-        "payloads": texts([_payload(unit.payload) for unit in order.units]),
-    }
-
-
 def _state(report: Report) -> dict[str, object]:
     return {
         "ledger": report.ledger,
@@ -396,10 +368,6 @@ def _state(report: Report) -> dict[str, object]:
 def _launcher(report: Report) -> str | None:
     shown = report.launcher
     return msgspec.json.encode(shown).decode() if shown is not None else None
-
-
-def _payload(raw: bytes) -> str | None:
-    return None if raw == b"null" else raw.decode()
 
 
 def _verdicts(text: str) -> list[Verdict]:

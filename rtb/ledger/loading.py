@@ -16,7 +16,6 @@ import psycopg2
 import psycopg2.errors
 
 from rtb.ledger.address import dsn
-from rtb.ledger.books import order_values
 from rtb.ledger.errors import (
     BadDataError,
     LedgerError,
@@ -24,6 +23,7 @@ from rtb.ledger.errors import (
     RefusedError,
     SchemaError,
 )
+from rtb.ledger.placing import order_values
 from rtb.ledger.queries import QUERIES
 from rtb.ledger.verbs import LOAD_LOCK
 from rtb.model.lines import Fault, Row

@@ -11,7 +11,7 @@ import re
 from functools import cached_property
 from importlib.resources import files
 
-__all__ = ["QUERIES", "Query"]
+__all__ = ["QUERIES", "Call", "Query"]
 
 _HEADER = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _PARAMETER = re.compile(r"%\((\w+)\)s(::\w+(?:\[\])?)?")
@@ -51,6 +51,10 @@ class Query(str):
         """The statement that runs it once prepared; its parameters are named ``NAME_parameter``."""
         values = ", ".join(f"%({self.name}_{name})s{cast}" for name, cast in self._types.items())
         return f"EXECUTE {self.name} ({values});" if values else f"EXECUTE {self.name};"
+
+
+#: A query to run in a round trip with others, and its parameters.
+Call = tuple[Query, dict[str, object]]
 
 
 def _load() -> dict[str, Query]:
